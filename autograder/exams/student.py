@@ -1,0 +1,82 @@
+"""What an exam may ask of a submission, wherever the submission's code runs.
+
+An exam never touches the student's namespace. It calls the student's functions through a `Student`, with plain data or
+with specifications (`pset4.specs`), and judges the `Outcome`. `LocalStudent` calls them in this process (stock
+nbgrader); the sandboxed engine brings its own `Student`, which calls them in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one call of a student's function.
+
+    Attributes:
+        value: The returned value: a tensor, a number, a string, None, or lists and tuples of them. Anything else
+            arrives as an `Opaque`.
+        error: Name of the exception's type, or "" if the call returned ("Timeout" if it was stopped,
+            "MissingName" if the student's code does not define the function).
+        message: The exception's message, at most 500 characters.
+        arguments_after: The tensors among the arguments as they were after the call, by position; None elsewhere.
+        banned: Names of banned calls that were observed, in order, without repeats.
+        steps: Calls of `step.step`, if a step was given.
+        first_direction: The first direction that the step was given.
+        requires_grad: Whether the returned tensor still requires a gradient.
+        same_object: Whether the returned tensor shares memory with one of the arguments.
+    """
+
+    value: Any = None
+    error: str = ""
+    message: str = ""
+    arguments_after: tuple[Any, ...] = ()
+    banned: tuple[str, ...] = ()
+    steps: int = 0
+    first_direction: Any = None
+    requires_grad: bool = False
+    same_object: bool = False
+
+    @property
+    def returned(self) -> bool:
+        """Whether the call returned at all."""
+        return not self.error
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Stands for a returned value of a kind that no exercise asks for."""
+
+    type_name: str
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """How a student's function is called.
+
+    Attributes:
+        from_scratch: Watch for banned calls (`EXERCISES.md`, "From scratch").
+        seconds: Time limit of the call.
+        device: Device on which specifications are built; tensors carry their own.
+        keywords: Keyword arguments.
+    """
+
+    from_scratch: bool = False
+    seconds: float = 20.0
+    device: str = "cpu"
+    keywords: dict[str, Any] = field(default_factory=dict)
+
+
+class Student(Protocol):
+    """A submission that can be asked to call its functions."""
+
+    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = CallOptions()) -> Outcome:
+        """Calls the student's function of that name; specifications among the arguments are built first."""
+        ...
+
+    def value(self, name: str) -> Outcome:
+        """The student's variable of that name, as data."""
+        ...

@@ -1,0 +1,80 @@
+"""The settings of the course, read from `pset4.toml`.
+
+The file stands at the top of the repository; the wheel carries a copy inside the package. `data_folder()` finds the
+small files that ship with the course in the same two ways.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an instructor may change.
+
+    Attributes:
+        repository: `owner/name` of the course on GitHub.
+        branch: Branch that Colab opens.
+        n_iter: Iterations of every attack in the notebooks.
+        n_iter_while_grading: The same while nbgrader executes a submission.
+    """
+
+    repository: str
+    branch: str
+    n_iter: int
+    n_iter_while_grading: int
+
+
+def _beside_or_inside(name: str) -> Path:
+    """Path of a file that the wheel carries inside the package and a checkout keeps beside it."""
+    inside = PACKAGE / name
+    return inside if inside.exists() else PACKAGE.parent / name
+
+
+def data_folder() -> Path:
+    """Folder `data/` with the manifest and the weights that ship with the course."""
+    return _beside_or_inside("data")
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Reads `pset4.toml`.
+
+    Args:
+        path: Another file than the course's own.
+
+    Raises:
+        ValueError: If a setting is missing, or an iteration count is not a positive integer.
+    """
+    path = path or _beside_or_inside("pset4.toml")
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        settings = Settings(
+            repository=table["course"]["repository"],
+            branch=table["course"]["branch"],
+            n_iter=table["attack"]["n_iter"],
+            n_iter_while_grading=table["attack"]["n_iter_while_grading"],
+        )
+    except KeyError as missing:
+        raise ValueError(f"{path} has no setting {missing}; compare it with the file that came with the course") from None
+    for name in ("n_iter", "n_iter_while_grading"):
+        value = getattr(settings, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{path}: {name} must be a positive integer, not {value!r}")
+    return settings
+
+
+def is_grading() -> bool:
+    """Whether nbgrader is executing this notebook (it sets `NBGRADER_EXECUTION` for the kernels that it starts)."""
+    return os.environ.get("NBGRADER_EXECUTION") in {"autograde", "validate"}
+
+
+def n_iter() -> int:
+    """Iterations that the notebooks use for every attack: fewer while grading (`pset4.toml`, section `attack`)."""
+    settings = load_settings()
+    return settings.n_iter_while_grading if is_grading() else settings.n_iter
