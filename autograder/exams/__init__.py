@@ -1,0 +1,1 @@
+"""Hidden exams: they decide the points, and say why."""
