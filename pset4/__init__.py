@@ -1,0 +1,1 @@
+"""Helpers for the four notebooks of PSet 4: networks, images, attack steps, figures and checks."""
