@@ -1,0 +1,67 @@
+"""nbgrader's settings for this course. nbgrader reads this file when its commands are typed in this folder."""
+
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    ClearHiddenTests,
+    ClearMarkScheme,
+    ClearOutput,
+    ClearSolutions,
+    ComputeChecksums,
+    Execute,
+    GetGrades,
+    IgnorePattern,
+    IncludeHeaderFooter,
+    InstantiateTests,
+    LimitOutput,
+    LockCells,
+    SaveAutoGrades,
+    SaveCells,
+)
+from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
+
+from autograder.preprocessors import FillCourseAddress, ForgiveStderr, SetExamSeed
+
+c = get_config()  # noqa: F821 - traitlets provides it
+
+c.CourseDirectory.course_id = "pset4"
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".secret"]
+
+# --- release
+c.GenerateAssignment.preprocessors = [
+    FillCourseAddress,  # before the checksums are taken
+    IncludeHeaderFooter,
+    InstantiateTests,
+    LockCells,
+    ClearSolutions,
+    ClearOutput,
+    CheckCellMetadata,
+    ComputeChecksums,
+    SaveCells,
+    ClearHiddenTests,
+    ClearMarkScheme,
+    ComputeChecksums,
+    CheckCellMetadata,
+]
+c.ClearSolutions.code_stub = {"python": '# Your code here.\nraise NotImplementedError("this exercise is still open")'}
+c.ClearSolutions.text_stub = "*Your answer here.*"
+
+# --- grading
+c.OverwriteCells.add_missing_cells = True
+# nbgrader allows 30 s a cell; an attack on a slow machine needs more. One call of a student's function inside an exam
+# has a limit of its own (autograder.exams).
+c.Execute.timeout = 120
+c.Autograde.autograde_preprocessors = [
+    SetExamSeed,
+    Execute,
+    ForgiveStderr,
+    IgnorePattern,
+    ClearMetadataPreprocessor,
+    LimitOutput,
+    SaveAutoGrades,
+    AssignLatePenalties,
+    CheckCellMetadata,
+]
+
+# --- feedback: stock nbgrader prints the hidden tests to the students
+c.GenerateFeedback.preprocessors = [ClearHiddenTests, GetGrades, CSSHTMLHeaderPreprocessor]

@@ -1,0 +1,54 @@
+"""Makes the students' `notebooks/` from `autograder/source/`, with nbgrader's own `generate_assignment`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+COURSE = Path(__file__).resolve().parent
+NOTEBOOKS = COURSE.parent / "notebooks"
+ASSIGNMENT = "pset4"
+
+
+def nbgrader(*arguments: str, course: Path = COURSE) -> subprocess.CompletedProcess[str]:
+    """Runs an nbgrader command in the course folder, as an instructor would."""
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    return subprocess.run(command, cwd=course, text=True, capture_output=True, check=False)
+
+
+def generate(into: Path) -> list[Path]:
+    """Writes the released notebooks into a folder.
+
+    Args:
+        into: The folder; notebooks of the same name are replaced.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        RuntimeError: If nbgrader refuses a source notebook; its own words are in the message.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        done = nbgrader(
+            "generate_assignment", ASSIGNMENT, "--no-db", "--force", f"--CourseDirectory.release_directory={folder}"
+        )
+        if done.returncode:
+            raise RuntimeError(f"nbgrader generate_assignment failed:\n{done.stderr[-4000:]}")
+        into.mkdir(parents=True, exist_ok=True)
+        written = []
+        for notebook in sorted(Path(folder).glob(f"*/{ASSIGNMENT}/*.ipynb")) or sorted(
+            Path(folder).glob(f"{ASSIGNMENT}/*.ipynb")
+        ):
+            written.append(Path(shutil.copy(notebook, into / notebook.name)))
+        return written
+
+
+def stale(against: Path = NOTEBOOKS) -> list[str]:
+    """Names of the released notebooks that no longer agree with their source."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = {path.name: path.read_bytes() for path in generate(Path(folder))}
+    there = {path.name: path.read_bytes() for path in against.glob("*.ipynb")}
+    return sorted(name for name in fresh.keys() | there.keys() if fresh.get(name) != there.get(name))
