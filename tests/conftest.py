@@ -1,0 +1,43 @@
+"""What several test modules share: one graded sample class, one wheel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autograder import sample_class
+from autograder.course import Course
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """The sample class, released, handed in, autograded and given feedback with nbgrader's own commands."""
+    course = Course(tmp_path_factory.mktemp("course"))
+    course.release()
+    sample_class.build(course.released, course.submitted)
+    course.autograde()
+    course.feedback()
+    return course
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that students install."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(REPOSITORY)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture
+def student_environment() -> Iterator[dict[str, str]]:
+    """An environment without anything that grading or this checkout sets."""
+    hidden = {"NBGRADER_EXECUTION", "PSET4_EXAM_SEED", "PYTHONPATH"}
+    yield {name: value for name, value in os.environ.items() if name not in hidden}
