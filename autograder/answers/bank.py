@@ -1,0 +1,117 @@
+"""Reads the bank of answers from its Markdown files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+CELLS = Path(__file__).parent / "cells"
+_HEADING = re.compile(r"^## (Reference|Right|Wrong): (.+)$", re.MULTILINE)
+_CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(r"^- (loses|misconception|check): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the bank.
+
+    Attributes:
+        exercise: Its id in the contract.
+        name: What is special about it.
+        source: The text of the answer cell.
+        loses: Names of the properties that its exam must take from it.
+        misconception: Name of the diagnosis that it must get.
+        extra_cells: Cells of the student before the answer cell.
+        kind: "reference" stands in the source notebook.
+        checked: Whether the visible check can tell it from a right answer.
+    """
+
+    exercise: str
+    name: str
+    source: str
+    loses: frozenset[str] = frozenset()
+    misconception: str = ""
+    extra_cells: tuple[str, ...] = ()
+    kind: Literal["reference", "right", "wrong"] = "right"
+    checked: bool = True
+
+    @property
+    def right(self) -> bool:
+        """Whether it deserves full marks."""
+        return self.kind != "wrong"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """All its cells, in the notebook's order."""
+        return (*self.extra_cells, self.source)
+
+
+def parse(exercise: str, text: str) -> tuple[Answer, ...]:
+    """Reads the answers of one Markdown file.
+
+    Raises:
+        ValueError: If an answer has no code, a wrong one no `loses`, or a right one some.
+    """
+    headings = list(_HEADING.finditer(text))
+    ends = [heading.start() for heading in headings[1:]] + [len(text)]
+    return tuple(
+        _section(exercise, heading.group(1), heading.group(2).strip(), text[heading.end() : end])
+        for heading, end in zip(headings, ends, strict=True)
+    )
+
+
+def _section(exercise: str, kind: str, name: str, body: str) -> Answer:
+    cells = [code.rstrip("\n") for code in _CODE.findall(body)]
+    fields = dict(_FIELD.findall(_CODE.sub("", body)))
+    if not cells:
+        raise ValueError(f"{exercise}, {name!r}: there is no ```python block")
+    if (kind == "Wrong") != ("loses" in fields):
+        raise ValueError(f"{exercise}, {name!r}: wrong answers, and only they, need a line `- loses: ...`")
+    return Answer(
+        exercise=exercise,
+        name=name,
+        source=cells[-1],
+        loses=frozenset(part.strip() for part in fields.get("loses", "").split(";") if part.strip()),
+        misconception=fields.get("misconception", "").strip(),
+        extra_cells=tuple(cells[:-1]),
+        kind="reference" if kind == "Reference" else "right" if kind == "Right" else "wrong",
+        checked=fields.get("check", "").strip() != "none",
+    )
+
+
+def exercises() -> tuple[str, ...]:
+    """Ids of all exercises that have answers."""
+    return tuple(sorted(path.stem for path in CELLS.glob("*.md")))
+
+
+@cache
+def answers_for(exercise: str) -> tuple[Answer, ...]:
+    """All answers to one exercise.
+
+    Raises:
+        KeyError: If the bank has none.
+    """
+    path = CELLS / f"{exercise}.md"
+    if not path.exists():
+        raise KeyError(f"the bank has no answers to {exercise!r}; it has {', '.join(exercises())}")
+    return parse(exercise, path.read_text(encoding="utf-8"))
+
+
+def all_answers() -> tuple[Answer, ...]:
+    """The whole bank."""
+    return tuple(answer for exercise in exercises() for answer in answers_for(exercise))
+
+
+def reference(exercise: str) -> Answer:
+    """The answer that stands in the source notebook.
+
+    Raises:
+        KeyError: If the exercise has no such answer.
+    """
+    for answer in answers_for(exercise):
+        if answer.kind == "reference":
+            return answer
+    raise KeyError(f"the bank has no reference answer to {exercise!r}")

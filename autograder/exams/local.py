@@ -1,0 +1,238 @@
+"""A submission whose functions are called in this process, as stock nbgrader does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autograder.exams.student import CallOptions, Opaque, Outcome
+from autograder.exams.torch_state import TorchState
+from pset4 import specs
+from pset4.observe import banned_calls
+
+MAX_MESSAGE = 500
+PLAIN = CallOptions()
+SEED = 4
+
+
+class _OutOfTime(BaseException):
+    """Raised inside a student's call; no `except Exception` of the student catches it."""
+
+
+class LocalStudent:
+    """Calls functions of a namespace and hands back data.
+
+    What the student prints is dropped, warnings too: nbgrader gives 0 for anything on stderr. Use it as a context
+    manager, or call `close`.
+    """
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        """Notes the student's torch switches, which hold during the student's calls only."""
+        self._namespace = namespace
+        self._torch = TorchState.now()
+
+    def __enter__(self) -> LocalStudent:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the student's torch switches back to the notebook."""
+        self._torch.apply()
+
+    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = PLAIN) -> Outcome:
+        """Calls the student's function of that name on clones of the arguments; never raises."""
+        target = self._namespace.get(function)
+        if target is None:
+            return Outcome(error="MissingName", message=f"the notebook does not define `{function}`")
+        given = [_private(argument, options.device) for argument in arguments]
+        keywords = {name: _private(value, options.device) for name, value in options.keywords.items()}
+        value, error, message, banned = self._attempt(target, given, keywords, options)
+        steps = [a for a in (*given, *keywords.values()) if isinstance(a, specs.RecordingStep)]
+        return Outcome(
+            value=as_data(value),
+            error=error,
+            message=message,
+            arguments_after=tuple(a if isinstance(a, Tensor) else None for a in given),
+            banned=banned,
+            steps=sum(step.calls for step in steps),
+            first_direction=steps[0].first_direction if steps else None,
+            requires_grad=isinstance(value, Tensor) and bool(value.requires_grad),
+            same_object=any(_shares_memory(value, a) for a in given),
+        )
+
+    def value(self, name: str) -> Outcome:
+        """The student's variable of that name, as data."""
+        if name not in self._namespace:
+            return Outcome(error="MissingName", message=f"the notebook does not define `{name}`")
+        value = self._namespace[name]
+        grad = isinstance(value, Tensor) and bool(value.requires_grad)
+        return Outcome(value=as_data(value), requires_grad=grad)
+
+    def _attempt(
+        self, target: Any, given: list[Any], keywords: dict[str, Any], options: CallOptions
+    ) -> tuple[Any, str, str, tuple[str, ...]]:
+        outside = TorchState.now()
+        value, error, message = None, "", ""
+        with silence(), fresh_randomness(), banned_calls(enabled=options.from_scratch) as watch:
+            try:
+                self._torch.apply()
+                with time_limit(options.seconds):
+                    value = target(*given, **keywords)
+            except _OutOfTime:
+                error, message = "Timeout", f"the call took longer than {options.seconds:g} s"
+            except BaseException as raised:
+                error, message = type(raised).__name__, _message(raised)
+            finally:
+                outside.apply()
+        return value, error, message, watch.names
+
+
+def as_data(value: Any, depth: int = 0) -> Any:
+    """The value if it is plain data (tensors, numbers, strings, None, lists and tuples of them), else an `Opaque`."""
+    # Exact types: a subclass of Tensor or float may carry the student's own comparisons.
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (Tensor, torch.nn.Parameter):
+        return _plain_tensor(value)
+    if type(value) in (list, tuple) and depth < 4 and len(value) <= 10_000:
+        return type(value)(as_data(item, depth + 1) for item in value)
+    return Opaque(type(value).__name__[:60])
+
+
+def _plain_tensor(value: Tensor) -> Any:
+    try:
+        if value.layout is not torch.strided:
+            return Opaque(f"{value.layout} tensor")
+        return value.detach().resolve_conj().resolve_neg().clone()
+    except Exception as error:
+        return Opaque(f"Tensor ({type(error).__name__})")
+
+
+def _private(argument: Any, device: str) -> Any:
+    """What the student gets: a built specification, or a clone with the same memory layout."""
+    if isinstance(argument, specs.Spec):
+        return specs.build(argument, device)
+    if isinstance(argument, Tensor):
+        return clone_with_layout(argument)
+    return argument
+
+
+def clone_with_layout(tensor: Tensor) -> Tensor:
+    """A copy with its own memory and the same strides and offset; expanded dimensions stay expanded."""
+    storage = tensor.untyped_storage()
+    whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(storage)
+    return whole.clone().as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
+
+
+def _shares_memory(value: Any, argument: Any) -> bool:
+    if not (type(value) in (Tensor, torch.nn.Parameter) and isinstance(argument, Tensor)):
+        return False
+    try:
+        return bool(value.numel()) and value.untyped_storage().data_ptr() == argument.untyped_storage().data_ptr()
+    except Exception:
+        return False
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:MAX_MESSAGE]
+    except BaseException:
+        return ""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises inside the block when the time is up; needs the main thread of a Unix process, else there is no limit."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    # The signal comes again and again, so that a bare `except:` in a student's loop only delays it.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.05)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def fresh_randomness() -> Iterator[None]:
+    """Seeds every common generator inside, and gives their states back outside."""
+    python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(torch_state)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Drops everything that is written to stdout and stderr: by Python, by C code, through older references."""
+    streams = sys.stdout, sys.stderr
+    with contextlib.ExitStack() as stack:
+        nowhere = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
+        for stream in streams:
+            stack.enter_context(_muted(stream))
+        for number in (1, 2):
+            stack.enter_context(_descriptor_to(number, nowhere.fileno()))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        sys.stdout = sys.stderr = nowhere
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = streams
+
+
+@contextlib.contextmanager
+def _muted(stream: Any) -> Iterator[None]:
+    """Makes `stream.write` do nothing: logging handlers and a notebook's own variables keep the stream itself."""
+    try:
+        stream.write = len
+    except (AttributeError, TypeError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        with contextlib.suppress(AttributeError):
+            del stream.write
+
+
+@contextlib.contextmanager
+def _descriptor_to(number: int, target: int) -> Iterator[None]:
+    try:
+        saved = os.dup(number)
+    except OSError:
+        yield
+        return
+    os.dup2(target, number)
+    try:
+        yield
+    finally:
+        os.dup2(saved, number)
+        os.close(saved)

@@ -1,0 +1,149 @@
+"""What a misconception is, and how it is recognised from what a function returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Imitation = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One call of a student's function, seen from outside.
+
+    Attributes:
+        function: Its name.
+        arguments: What it was given.
+        value: What it returned.
+        error: Name of the exception's type, or "".
+    """
+
+    function: str
+    arguments: tuple[Any, ...]
+    value: Any = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A wrong idea that students really have, as code that behaves the same way.
+
+    Attributes:
+        name: Short, lower case: "cross_correlation".
+        exercise: Its id in the contract.
+        function: The student's function that shows it.
+        explanation: What is wrong and what to do about it, in the student's words.
+        imitate: Returns what a student with this misconception returns. Library calls only, so that no answer can be
+            copied from it.
+        example: Arguments of a small counter-example, as a student would type them; may be empty.
+        right: Returns what a right answer returns for the example.
+        names: Names of the arguments, for the counter-example.
+    """
+
+    name: str
+    exercise: str
+    function: str
+    explanation: str
+    imitate: Imitation
+    example: tuple[Any, ...] = ()
+    right: Imitation | None = None
+    names: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """The diagnosis that the student reads: counter-example first, then the explanation."""
+        if not self.example:
+            return self.explanation
+        given = " and ".join(f"{name} = {show(value)}" for name, value in zip(self.names, self.example, strict=True))
+        text = f"With {given} your `{self.function}` returns {show(attempt(self.imitate, self.example))}"
+        if self.right is not None:
+            text += f" instead of {show(attempt(self.right, self.example))}"
+        return f"{text}: {self.explanation}"
+
+
+_REGISTRY: dict[str, list[Misconception]] = {}
+
+
+def register(misconception: Misconception) -> Misconception:
+    """Adds a misconception; those that are registered first are recognised first.
+
+    Raises:
+        ValueError: If the exercise has one of this name already.
+    """
+    known = _REGISTRY.setdefault(misconception.exercise, [])
+    if any(misconception.name == other.name for other in known):
+        raise ValueError(f"{misconception.exercise} has a misconception named {misconception.name!r} already")
+    known.append(misconception)
+    return misconception
+
+
+def misconceptions_for(exercise: str) -> tuple[Misconception, ...]:
+    """All registered misconceptions of an exercise, in order."""
+    return tuple(_REGISTRY.get(exercise, ()))
+
+
+def exercises_with_misconceptions() -> tuple[str, ...]:
+    """Ids of all exercises that have a misconception."""
+    return tuple(sorted(_REGISTRY))
+
+
+def recognise(exercise: str, observations: Iterable[Observation]) -> Misconception | None:
+    """The first misconception that behaves like the student on every observed call of its function.
+
+    Observations of other functions do not count. A misconception whose function was never called is not recognised.
+    """
+    observed = list(observations)
+    for misconception in misconceptions_for(exercise):
+        relevant = [o for o in observed if o.function == misconception.function]
+        if relevant and all(_behaves_like(misconception, o) for o in relevant):
+            return misconception
+    return None
+
+
+def attempt(function: Imitation, arguments: Sequence[Any]) -> Any:
+    """The function's result for clones of the arguments, or the exception that it raised."""
+    try:
+        return function(*(a.clone() if isinstance(a, Tensor) else a for a in arguments))
+    except Exception as error:
+        return error
+
+
+def same(value: Any, other: Any, *, tolerance: float = 1e-4) -> bool:
+    """Whether two results are equal up to rounding: shapes, and values relative to the largest one."""
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        if value.shape != other.shape:
+            return False
+        a, b = value.detach().cpu().double(), other.detach().cpu().double()
+        scale = max(1.0, float(b.abs().max())) if b.numel() else 1.0
+        return bool(torch.allclose(a, b, rtol=0.0, atol=tolerance * scale, equal_nan=True))
+    if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(value) == len(other) and all(
+            same(a, b, tolerance=tolerance) for a, b in zip(value, other, strict=True)
+        )
+    if isinstance(value, (int, float)) and isinstance(other, (int, float)):
+        return value == other or abs(value - other) <= tolerance * max(1.0, abs(other))
+    return type(value) is type(other) and not isinstance(value, Tensor) and bool(value == other)
+
+
+def show(value: Any) -> str:
+    """A value as a student would write it, rounded to four digits."""
+    if isinstance(value, Tensor):
+        return show(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(show(v) for v in value)}]"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Exception):
+        return f"an error ({type(value).__name__})"
+    return str(value)
+
+
+def _behaves_like(misconception: Misconception, observation: Observation) -> bool:
+    imitated = attempt(misconception.imitate, observation.arguments)
+    if observation.error or isinstance(imitated, Exception):
+        return observation.error == type(imitated).__name__
+    return same(observation.value, imitated)
