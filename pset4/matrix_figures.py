@@ -3,13 +3,17 @@
 Colour only repeats what the numbers say (orange is negative, blue is positive, white is zero), so every figure can be
 read in black and white. Whatever a figure shows of a layer it has from calling the function that it is given: a wrong
 function draws its own wrong picture.
+
+As in `pset4.figures`, `draw_...` returns a matplotlib `Figure`, and `show_...` displays the same figure in the notebook.
+The figure's label is its text alternative.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 import torch
@@ -20,6 +24,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pset4.figures import present
+
+Parameters = ParamSpec("Parameters")
 Array = NDArray[np.float64]
 Values = Tensor | Array | Sequence[float] | Sequence[Sequence[float]]
 
@@ -70,6 +77,13 @@ class Grid:
     def top(self) -> float:
         """Space for the name, the column axis and its labels."""
         return (0.85 if self.name else 0.1) + (0.5 if self.column_marks else 0.0) + (0.5 if self.column_axis else 0.0)
+
+    def words(self) -> str:
+        """The numbers row by row, for readers who cannot see the figure."""
+        rows = [" ".join(number(value) for value in row if not np.isnan(value)) for row in self.values]
+        labels = self.row_marks or [""] * len(rows)
+        lines = [f"{label}: {row}" if label else row for label, row in zip(labels, rows, strict=True) if row]
+        return f"{self.name}: " * bool(self.name) + "; ".join(lines)
 
 
 def as_array(values: Values, *, dimensions: int, name: str) -> Array:
@@ -152,6 +166,9 @@ def _dense_figure(values: Array, name: str, row_axis: str, column_axis: str, tit
     figure.colorbar(image, ax=axes, label="value of an entry")
     if title:
         figure.suptitle(title, fontsize=11.5, color=INK)
+    figure.set_label(
+        f"{title or name}: a matrix of {rows} rows and {columns} columns, entries up to {largest:.3g} in size"
+    )
     return figure
 
 
@@ -185,6 +202,8 @@ def _in_a_row(parts: Sequence[Grid | str], title: str) -> Figure:
         else:
             _write(axes, x + (symbol - gap) / 2, top + tallest / 2, part, 16, INK)
             x += symbol
+    words = " ".join(f"[{part.words()}]" if isinstance(part, Grid) else part for part in parts)
+    figure.set_label(f"{title}. {words}" if title else words)
     return figure
 
 
@@ -202,7 +221,7 @@ def _counted(count: int, *, start: int = 0) -> list[str]:
     return [str(index) for index in range(start, start + count)]
 
 
-def show_matrix(
+def draw_matrix(
     matrix: Values,
     *,
     name: str = "",
@@ -227,13 +246,13 @@ def show_matrix(
         title: Title of the figure.
 
     Returns:
-        The figure; a notebook shows it where it is the last line of a cell.
+        The figure.
 
     Raises:
         ValueError: If `matrix` is not a matrix, or a vector or a list of labels does not fit it.
 
     Example:
-        >>> figure = show_matrix([[1.0, 0.0], [0.5, 1.0]], name="M", row_axis="n", column_axis="j")
+        >>> figure = draw_matrix([[1.0, 0.0], [0.5, 1.0]], name="M", row_axis="n", column_axis="j")
     """
     values = as_array(matrix, dimensions=2, name="matrix")
     rows, columns = values.shape
@@ -272,7 +291,7 @@ def _as_tall_as(vector: Array, grid: Grid) -> Array:
     return np.concatenate([gaps, vector])[:, None]
 
 
-def show_matrices(
+def draw_matrices(
     matrices: Mapping[str, Values], *, row_axis: str = "", column_axis: str = "", title: str = ""
 ) -> Figure:
     """Draws several matrices side by side, on one colour scale, each under its name.
@@ -295,7 +314,7 @@ def show_matrices(
     return _in_a_row(grids, title)
 
 
-def show_product(
+def draw_product(
     matrix: Values,
     vector: Values,
     *,
@@ -333,7 +352,7 @@ def show_product(
     return _in_a_row(parts, title)
 
 
-def show_signals(signals: Mapping[str, Values], *, title: str = "", axis: str = "position n") -> Figure:
+def draw_signals(signals: Mapping[str, Values], *, title: str = "", axis: str = "position n") -> Figure:
     """Draws 1-D signals under each other over one axis of positions, each with a marker of its own.
 
     Args:
@@ -354,6 +373,8 @@ def show_signals(signals: Mapping[str, Values], *, title: str = "", axis: str = 
     panels[-1].set_xlabel(axis, fontsize=9)
     if title:
         figure.suptitle(title, fontsize=11.5, color=INK)
+    ranges = [f"{name}: {len(a)} values from {number(a.min())} to {number(a.max())}" for name, a in arrays.items()]
+    figure.set_label(f"{title or 'Signals'}. {'; '.join(ranges)}")
     return figure
 
 
@@ -368,7 +389,7 @@ def _draw_signal(axes: Axes, name: str, values: Array, marker: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def show_convolution(
+def draw_convolution(
     conv1d: Callable[[Tensor, Tensor], Any], x_in: Values, kernel: Values, *, n: int, title: str = ""
 ) -> Figure:
     """Draws how one output of a convolution comes about: the inputs, their weights, the products, and the sum.
@@ -419,7 +440,7 @@ def _call(conv1d: Callable[[Tensor, Tensor], Any], signal: Array, taps: Array) -
     return as_array(output, dimensions=1, name="x_out")
 
 
-def show_pooling(maxpool1d: Callable[[Tensor, int], Any], x_in: Values, size: int, *, title: str = "") -> Figure:
+def draw_pooling(maxpool1d: Callable[[Tensor, int], Any], x_in: Values, size: int, *, title: str = "") -> Figure:
     """Draws the windows of a stride-1 pooling under its input, and frames the inputs that equal the window's output.
 
     Args:
@@ -443,3 +464,21 @@ def show_pooling(maxpool1d: Callable[[Tensor, int], Any], x_in: Values, size: in
     inputs = Grid(table, "", marks, _counted(len(signal)), "", "position", winners)
     outputs = Grid(_as_tall_as(output, inputs), "x_out")
     return _in_a_row([inputs, "→", outputs], title)
+
+
+def _shown(draw: Callable[Parameters, Figure]) -> Callable[Parameters, None]:
+    @wraps(draw)
+    def show(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
+        figure = draw(*arguments, **options)
+        present(figure, str(figure.get_label()))
+
+    show.__name__ = show.__qualname__ = draw.__name__.replace("draw_", "show_")
+    return show
+
+
+show_matrix = _shown(draw_matrix)
+show_matrices = _shown(draw_matrices)
+show_product = _shown(draw_product)
+show_signals = _shown(draw_signals)
+show_convolution = _shown(draw_convolution)
+show_pooling = _shown(draw_pooling)
