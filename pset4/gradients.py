@@ -36,8 +36,8 @@ def library_maxpool1d(x_in: Tensor, size: int) -> Tensor:
 def rows_of_backward(backward: Backward, n_out: int) -> Tensor:
     """The matrix that a backward function multiplies by, found without looking inside it.
 
-    `backward` maps dC/dx_out to the gradient of something earlier, and it is linear. Given 1 at output n and 0 elsewhere,
-    it returns the derivatives of output n alone: row n of the Jacobian matrix.
+    `backward` maps dC/dx_out to the gradient of something earlier, and it is linear. Given 1 at output n and 0
+    elsewhere, it returns the derivatives of output n alone: row n of the Jacobian matrix.
 
     Args:
         backward: grad_out (n_out,) -> gradient (p,).
@@ -124,11 +124,11 @@ class ThreeWays:
         columns = (self.by_formula.tolist(), self.by_differences.tolist(), self.by_autograd.tolist())
         entries = list(zip(*columns, strict=True))
         names = list(self.names)
+        marks = ["" if trusted else " (not trusted)" for trusted in self.trusted]
         if self.together is not None:
             entries.append(self.together)
             names.append("all kinks moved together")
             marks.append("")
-        marks = ["" if trusted else " (not trusted)" for trusted in self.trusted]
         return [
             (name, _text(formula), _text(differences) + mark, _text(autograd), verdict)
             for name, (formula, differences, autograd), mark, verdict in zip(

@@ -4,7 +4,7 @@ Colour only repeats what the numbers say (orange is negative, blue is positive, 
 read in black and white. Whatever a figure shows of a layer it has from calling the function that it is given: a wrong
 function draws its own wrong picture.
 
-As in `pset4.figures`, `draw_...` returns a matplotlib `Figure`, and `show_...` displays the same figure in the notebook.
+As in `pset4.figures`, `draw_...` returns a matplotlib `Figure`, and `show_...` displays the same figure in a notebook.
 The figure's label is its text alternative.
 """
 
