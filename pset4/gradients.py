@@ -60,7 +60,7 @@ def rows_of_backward(backward: Backward, n_out: int) -> Tensor:
     return torch.stack([_as_gradient(backward(unit.clone()), None) for unit in units])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ThreeWays:
     """A gradient by formula, by finite differences and by autograd, entry by entry.
 
@@ -154,6 +154,8 @@ class ThreeWays:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
         ]
         return "\n".join([self.cost, *lines, *self.notes()])
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """The table as a notebook shows it; entries that differ are marked with a sign as well as in bold."""

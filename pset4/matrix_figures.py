@@ -64,8 +64,8 @@ class Grid:
 
     @property
     def width(self) -> float:
-        """Columns, and the space for the labels on the left."""
-        return int(self.values.shape[1]) + self.left
+        """Columns, or the name where it is longer, and the space for the labels on the left."""
+        return max(float(self.values.shape[1]), 0.2 * len(self.name)) + self.left
 
     @property
     def left(self) -> float:
@@ -175,7 +175,8 @@ def _dense_figure(values: Array, name: str, row_axis: str, column_axis: str, tit
 def _canvas(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     """A figure of `width` by `height` cells, y downwards, never wider than a notebook's cell."""
     scale = min(CELL_INCHES, WIDEST_INCHES / width)
-    figure = Figure(figsize=(width * scale, height * scale + (0.4 if title else 0.0)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width * scale, height * scale + (0.45 if title else 0.0)), dpi=110)
+    figure.set_layout_engine("constrained", h_pad=0.08)
     axes = figure.add_subplot()
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     axes.axis("off")
@@ -258,8 +259,7 @@ def draw_matrix(
     rows, columns = values.shape
     if rows > MOST_ROWS or columns > MOST_COLUMNS:
         return _dense_figure(values, name, row_axis, column_axis, title)
-    marks = _counted(columns) if column_marks is None else list(column_marks)
-    _require_length("column_marks", len(marks), columns, "columns")
+    marks = _column_marks(column_marks, columns)
     main = Grid(values, name, _counted(rows), marks, row_axis, column_axis)
     if above is not None:
         main = _with_strip(main, *above)
@@ -269,6 +269,13 @@ def draw_matrix(
         _require_length(beside[0], len(vector), rows, "rows")
         parts.append(Grid(_as_tall_as(vector, main), beside[0]))
     return _in_a_row(parts, title)
+
+
+def _column_marks(given: Sequence[str] | None, columns: int) -> list[str]:
+    if given is None:
+        return _counted(columns)
+    _require_length("column_marks", len(given), columns, "columns")
+    return list(given)
 
 
 def _require_length(name: str, given: int, wanted: int, what: str) -> None:
@@ -292,7 +299,12 @@ def _as_tall_as(vector: Array, grid: Grid) -> Array:
 
 
 def draw_matrices(
-    matrices: Mapping[str, Values], *, row_axis: str = "", column_axis: str = "", title: str = ""
+    matrices: Mapping[str, Values],
+    *,
+    row_axis: str = "",
+    column_axis: str = "",
+    column_marks: Sequence[str] | None = None,
+    title: str = "",
 ) -> Figure:
     """Draws several matrices side by side, on one colour scale, each under its name.
 
@@ -300,17 +312,19 @@ def draw_matrices(
         matrices: Name -> (rows, columns).
         row_axis: What the rows of all of them count.
         column_axis: What the columns of all of them count.
+        column_marks: Labels of the columns of all of them instead of 0, 1, 2, ...
         title: Title of the figure.
 
     Raises:
-        ValueError: If there is none, or one of them is not a matrix.
+        ValueError: If there is none, one of them is not a matrix, or the labels do not fit.
     """
     if not matrices:
         raise ValueError('matrices is empty; give at least one, as in show_matrices({"M": M})')
     grids: list[Grid | str] = []
     for name, matrix in matrices.items():
         values = as_array(matrix, dimensions=2, name=name)
-        grids.append(Grid(values, name, _counted(len(values)), _counted(values.shape[1]), row_axis, column_axis))
+        marks = _column_marks(column_marks, values.shape[1])
+        grids.append(Grid(values, name, _counted(len(values)), marks, row_axis, column_axis))
     return _in_a_row(grids, title)
 
 
