@@ -1,0 +1,259 @@
+"""One file over HTTP: with a progress bar, resumed after a cut, tried again with growing pauses."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import socket
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
+from tqdm.auto import tqdm
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from pset4.settings import is_grading
+
+# Small, because a cut loses the chunk that it falls into.
+CHUNK = 1 << 15
+# Answers of a server that is busy or broken for the moment; all others from 400 on are final.
+PASSING_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class DownloadError(RuntimeError):
+    """A download that failed for good; the message says how."""
+
+
+class UnreachableError(DownloadError):
+    """No connection to the server at all."""
+
+
+class _InterruptedError(DownloadError):
+    """A failure that may pass: worth another attempt."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a server.
+
+    Attributes:
+        connect: Seconds until a connection must stand.
+        read: Seconds that may pass without a byte.
+        attempts: Attempts in a row that may fail without one new byte.
+        first_pause: Seconds before the second attempt; the pause doubles from then on.
+        longest_pause: Seconds that a pause is never longer than.
+    """
+
+    connect: float = 4.0
+    read: float = 15.0
+    attempts: int = 5
+    first_pause: float = 0.5
+    longest_pause: float = 8.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to download, and into which file.
+
+    Attributes:
+        url: Where from.
+        part: The file that grows; what it holds already is kept if the server can go on from there.
+        label: Name in the progress bar.
+        size: Bytes of the whole file, if known; a server that sends more is cut off.
+        hash_known: Whether a checksum will prove the result. If not, a part from earlier is continued only if the
+            server's own version tag (ETag) says that the file is still the same.
+    """
+
+    url: str
+    part: Path
+    label: str
+    size: int | None = None
+    hash_known: bool = True
+
+    @property
+    def tag_file(self) -> Path:
+        """File that keeps the version tag of the part."""
+        return self.part.with_name(self.part.name + ".etag")
+
+    def received(self) -> int:
+        """Bytes that are there already."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def discard(self) -> None:
+        """Removes the part."""
+        self.part.unlink(missing_ok=True)
+        self.tag_file.unlink(missing_ok=True)
+
+
+@dataclass
+class _Progress:
+    """Counts the attempts in a row that brought nothing new."""
+
+    most_received: int
+    fruitless: int = field(default=0)
+
+    def note(self, received: int) -> None:
+        self.fruitless = 0 if received > self.most_received else self.fruitless + 1
+        self.most_received = max(received, self.most_received)
+
+
+def download(job: Job, *, patience: Patience | None = None) -> str | None:
+    """Completes `job.part`.
+
+    Returns:
+        The SHA-256 that the server itself publishes of the file (Hugging Face does), else None.
+
+    Raises:
+        UnreachableError: If no connection could be made; this is not tried again.
+        DownloadError: If the server refuses, or keeps failing.
+        OSError: If the file cannot be written. A full disk leaves no part behind.
+    """
+    patience = patience or Patience()
+    progress = _Progress(job.received())
+
+    def give_up(state: RetryCallState) -> bool:
+        progress.note(job.received())
+        return progress.fruitless >= patience.attempts
+
+    attempts = Retrying(
+        retry=retry_if_exception_type(_InterruptedError),
+        stop=give_up,
+        wait=wait_exponential_jitter(
+            initial=patience.first_pause, max=patience.longest_pause, jitter=patience.first_pause
+        ),
+        reraise=True,
+    )
+    try:
+        return attempts(_attempt, job, patience)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            job.discard()
+        raise
+
+
+def _attempt(job: Job, patience: Patience) -> str | None:
+    """One connection: asks for what is missing and appends it."""
+    offset = _resumable_bytes(job)
+    if job.size is not None and offset == job.size:
+        return None
+    try:
+        with _request(job, offset, patience) as response:
+            if response.status_code != 206:
+                offset = 0
+            _keep_tag(job, response)
+            _write(job, response, offset)
+            return _published_sha256(response)
+    except requests.RequestException as error:
+        raise _explain(error, job.url) from None
+
+
+def _resumable_bytes(job: Job) -> int:
+    received = job.received()
+    too_long = job.size is not None and received > job.size
+    if too_long or (not job.hash_known and not job.tag_file.exists()):
+        job.discard()
+        return 0
+    return received
+
+
+def _request(job: Job, offset: int, patience: Patience) -> requests.Response:
+    headers = {"Accept-Encoding": "identity", "User-Agent": "pset4"}
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
+        if job.tag_file.exists():
+            headers["If-Range"] = job.tag_file.read_text(encoding="utf-8")
+    _check_name(job.url, patience)
+    response = requests.get(job.url, headers=headers, stream=True, timeout=(patience.connect, patience.read))
+    host = urlsplit(job.url).netloc
+    if response.status_code == 416 or (response.status_code == 206 and not _continues(response, offset)):
+        response.close()
+        job.discard()
+        raise _InterruptedError(f"{host} could not go on from byte {offset}")
+    if response.status_code not in {200, 206}:
+        response.close()
+        kind = _InterruptedError if response.status_code in PASSING_STATUSES else DownloadError
+        raise kind(f"{host} answered {response.status_code} {response.reason}")
+    return response
+
+
+def _check_name(url: str, patience: Patience) -> None:
+    """Gives up on a name that is not resolved in time: the system's resolver has no time limit of its own."""
+    host = urlsplit(url).hostname
+    if not host or requests.utils.get_environ_proxies(url):
+        return
+
+    def resolve() -> None:
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            failures.append(error)
+
+    failures: list[OSError] = []
+    resolver = threading.Thread(target=resolve, daemon=True)
+    resolver.start()
+    resolver.join(patience.connect)
+    if resolver.is_alive() or failures:
+        raise UnreachableError(f"no connection to {host}: its name is not resolved")
+
+
+def _continues(response: requests.Response, offset: int) -> bool:
+    return response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+
+
+def _keep_tag(job: Job, response: requests.Response) -> None:
+    tag = response.headers.get("ETag", "")
+    # Weak tags (W/) do not promise equal bytes.
+    if tag.startswith('"'):
+        job.tag_file.write_text(tag, encoding="utf-8")
+    else:
+        job.tag_file.unlink(missing_ok=True)
+
+
+def _write(job: Job, response: requests.Response, offset: int) -> None:
+    length = response.headers.get("Content-Length")
+    total = offset + int(length) if length and length.isdigit() else job.size
+    _check_space(job.part, (total or 0) - offset)
+    bar = tqdm(
+        total=total, initial=offset, desc=job.label, unit="B", unit_scale=True, unit_divisor=1024,
+        file=sys.stdout, leave=False, disable=is_grading(),
+    )  # fmt: skip
+    received = offset
+    with bar, job.part.open("ab" if offset else "wb") as file:
+        for chunk in response.iter_content(CHUNK):
+            file.write(chunk)
+            received += len(chunk)
+            bar.update(len(chunk))
+            if job.size is not None and received > job.size:
+                return
+    if length and received != total:
+        raise _InterruptedError(f"{urlsplit(job.url).netloc} sent {received} of {total} bytes")
+
+
+def _check_space(part: Path, needed: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{needed} bytes are needed and {free} are free")
+
+
+def _published_sha256(response: requests.Response) -> str | None:
+    for answer in [*response.history, response]:
+        tag = answer.headers.get("X-Linked-ETag", "").strip('"').lower()
+        if len(tag) == 64 and set(tag) <= set("0123456789abcdef"):
+            return tag
+    return None
+
+
+def _explain(error: requests.RequestException, url: str) -> DownloadError:
+    host = urlsplit(url).netloc
+    never_connected = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, never_connected) or isinstance(reason, NewConnectionError | NameResolutionError):
+        return UnreachableError(f"no connection to {host}")
+    if not isinstance(error, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError):
+        return DownloadError(f"{host} cannot be asked for {url}: {error}")
+    return _InterruptedError(f"the connection to {host} was cut ({type(error).__name__})")
