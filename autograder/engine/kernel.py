@@ -1,0 +1,289 @@
+"""The submission's side: an IPython shell that executes cells, and answers calls of the functions that they defined.
+
+It runs in the process that belongs to the submission, beside its code, and nothing that it says is believed: outputs
+are cut to size again on the other side, and results are checked there.
+"""
+
+from __future__ import annotations
+
+import builtins
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from autograder.engine.channel import Channel
+from autograder.engine.protocol import Unknown, encode
+from autograder.exams.local import LocalStudent
+from autograder.exams.student import CallOptions, Opaque, Outcome
+from autograder.exams.torch_state import neutral_torch
+
+KEPT_KINDS = ("text/plain", "image/png", "image/jpeg")
+MAX_PIECE = 100_000
+EAGER_BYTES = 20_000
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+class Capture:
+    """Sends outputs to the other side as they come, until the cell's share is used up."""
+
+    def __init__(self) -> None:
+        self.send: Callable[[dict[str, Any]], None] = lambda _output: None
+        self.left = 0
+        self._text = ""
+        self._name = "stdout"
+        self._used = 0
+
+    def start(self, allowance: int) -> None:
+        """Begins a cell."""
+        self.left, self._text, self._used = allowance, "", 0
+
+    def write(self, name: str, text: str) -> None:
+        """Adds text to a stream."""
+        if name != self._name:
+            self.flush()
+            self._name = name
+        room = self.left - len(self._text)
+        if room <= 0:
+            return
+        self._text += text[:room]
+        # What is printed just before a crash must arrive; only a flood is worth collecting.
+        if self._used < EAGER_BYTES or len(self._text) > MAX_PIECE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends the text that was collected."""
+        text, self._text = self._text, ""
+        while text:
+            piece, text = text[:MAX_PIECE], text[MAX_PIECE:]
+            self._spend(len(piece.encode("utf-8", "replace")))
+            self.send({"output_type": "stream", "name": self._name, "text": piece})
+
+    def show(self, output: dict[str, Any], size: int) -> None:
+        """Sends an output that is not text, if it fits."""
+        self.flush()
+        if size <= self.left:
+            self._spend(size)
+            self.send(output)
+        elif self.left > 0:
+            self.write("stdout", f"[an output of {size} bytes was left out]\n")
+            self.flush()
+
+    def fail(self, output: dict[str, Any]) -> None:
+        """Sends an error; it fits always."""
+        self.flush()
+        self.send(output)
+
+    def _spend(self, size: int) -> None:
+        self.left -= size
+        self._used += size
+
+
+class _Stream:
+    """Stands for `sys.stdout` or `sys.stderr` in a notebook."""
+
+    encoding, errors, newlines, closed = "utf-8", "replace", None, False
+
+    def __init__(self, name: str, capture: Capture, number: int) -> None:
+        self.name, self._capture, self._number = f"<{name}>", capture, number
+        self._stream = name
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._capture.write(self._stream, text)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self._capture.flush()
+
+    def fileno(self) -> int:
+        return self._number
+
+    def isatty(self) -> bool:
+        return False
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+
+def _bundle(data: dict[str, Any]) -> tuple[dict[str, str], int]:
+    """The kinds of an output that are kept, and their size. HTML and scripts would run in the grader's browser."""
+    kept = {kind: data[kind] for kind in KEPT_KINDS if isinstance(data.get(kind), str)}
+    return kept, sum(len(text) for text in kept.values())
+
+
+class _Hook(DisplayHook):  # type: ignore[misc]
+    capture: Capture
+
+    def quiet(self) -> bool:
+        try:
+            return bool(super().quiet())
+        except Exception:
+            return False
+
+    def start_displayhook(self) -> None:
+        pass
+
+    def write_output_prompt(self) -> None:
+        pass
+
+    def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
+        data, size = _bundle(format_dict)
+        count = self.shell.execution_count
+        self.capture.show({"output_type": "execute_result", "execution_count": count, "data": data}, size)
+
+    def finish_displayhook(self) -> None:
+        pass
+
+
+class _Publisher(DisplayPublisher):  # type: ignore[misc]
+    capture: Capture
+
+    def publish(self, data: dict[str, Any], metadata: Any = None, **_more: Any) -> None:
+        kept, size = _bundle(data)
+        if kept:
+            self.capture.show({"output_type": "display_data", "data": kept}, size)
+
+    def clear_output(self, wait: bool = False) -> None:
+        pass
+
+
+class Shell(InteractiveShell):  # type: ignore[misc]
+    """IPython as a notebook knows it, without a frontend."""
+
+    capture: Capture
+
+    def init_display_pub(self) -> None:
+        self.display_pub = _Publisher(parent=self, shell=self)
+        self.display_pub.capture = self.capture
+
+    def init_displayhook(self) -> None:
+        super().init_displayhook()
+        self.displayhook.capture = self.capture
+
+    def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
+        self.capture.fail(error_output(etype, evalue, stb))
+
+    def ask_exit(self) -> None:
+        """Does nothing: a notebook ends after its last cell."""
+
+    def raw_input(self, prompt: str = "") -> str:
+        """Refuses, as nbgrader does."""
+        raise RuntimeError("input() is not available while grading: nobody is there to answer")
+
+
+def error_output(etype: Any, evalue: Any, lines: list[str]) -> dict[str, Any]:
+    """An error as a notebook stores it, cut to a size that always fits."""
+    try:
+        message = str(evalue)
+    except BaseException as error:
+        message = f"(its message could not be shown: {type(error).__name__})"
+    text = "\n".join(str(line) for line in lines)
+    if len(text) > 20_000:
+        text = text[:10_000] + "\n[...]\n" + text[-10_000:]
+    name = str(getattr(etype, "__name__", "Error"))[:200]
+    return {"output_type": "error", "ename": name, "evalue": message[:2_000], "traceback": text.split("\n")}
+
+
+def make_shell(capture: Capture) -> Shell:
+    """The shell; made in the warm process, where it costs nothing."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "NoColor"
+    config.InteractiveShell.color_info = False
+    config.InteractiveShell.xmode = "Context"
+    Shell.capture = capture
+    shell: Shell = Shell.instance(config=config, displayhook_class=_Hook)
+    builtins.input = shell.raw_input
+    return shell
+
+
+class Kernel:
+    """Serves one submission over its channel."""
+
+    def __init__(self, shell: Shell, capture: Capture) -> None:
+        self.shell, self.capture = shell, capture
+        self._interruptible = False
+
+    def serve(self, connection: socket.socket, *, max_payload: int, device: str) -> None:
+        """Answers until the other side closes the connection."""
+        devices = ("cpu", device.split(":")[0])
+        channel = Channel(connection, max_payload=max_payload, specifications=True, devices=devices)
+        sys.stdout = _Stream("stdout", self.capture, 1)  # type: ignore[assignment]
+        sys.stderr = _Stream("stderr", self.capture, 2)  # type: ignore[assignment]
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        handlers = {"cell": self._cell, "call": self._call, "value": self._value}
+        while True:
+            request = channel.receive()
+            number = request["number"]
+
+            def answer(number: int = number, **fields: Any) -> None:
+                channel.send(encode({"number": number, **fields}, stand_ins=(Unknown, Opaque)))
+
+            self.capture.send = lambda output: answer(kind="output", output=output)  # noqa: B023
+            answer(kind="done", **handlers[request["kind"]](request))
+
+    @contextmanager
+    def _student_code(self) -> Iterator[None]:
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False
+
+    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        # Between two requests there is nothing to interrupt.
+        if self._interruptible:
+            raise KeyboardInterrupt
+
+    def _cell(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.capture.start(request["allowance"])
+        failed = True
+        try:
+            with self._student_code():
+                result = self.shell.run_cell(request["source"], store_history=True)
+            failed = not result.success
+        except BaseException as error:
+            lines = traceback.format_exception_only(error)
+            self.capture.fail(error_output(type(error), error, lines))
+        self.capture.flush()
+        return {"failed": failed, "cut": self.capture.left <= 0}
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.capture.start(0)
+        options = CallOptions(
+            request["from_scratch"], request["seconds"], request["device"], keywords=request["keywords"]
+        )
+        return self._ask(lambda student: student.call(request["function"], request["arguments"], options))
+
+    def _value(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.capture.start(0)
+        return self._ask(lambda student: student.value(request["name"]))
+
+    def _ask(self, question: Callable[[LocalStudent], Outcome]) -> dict[str, Any]:
+        try:
+            with self._student_code(), LocalStudent(self.shell.user_ns) as student, neutral_torch():
+                outcome = question(student)
+        except KeyboardInterrupt:
+            outcome = Outcome(error="Timeout", message="the call took too long and was interrupted")
+        except BaseException as error:
+            outcome = Outcome(error=type(error).__name__, message="the call could not be observed")
+        return dict(vars(outcome))
