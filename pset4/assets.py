@@ -193,14 +193,22 @@ def expected_hash(asset: Asset) -> str | None:
     return asset.sha256 or recorded_hashes().get(asset.name)
 
 
-def _record(asset: Asset, path: Path) -> None:
-    """Remembers the checksum of a file that has no published one. The caller holds the lock of the records."""
-    if expected_hash(asset) is not None:
-        return
-    records = recorded_hashes() | {asset.name: sha256_of(path)}
-    partial = _record_file().with_suffix(".part")
-    partial.write_text(json.dumps(records, indent=2), encoding="utf-8")
-    partial.replace(_record_file())
+def record_hash(name: str, sha256: str) -> None:
+    """Remembers a checksum in the cache folder.
+
+    Raises:
+        CacheWriteError: If the folder cannot be written.
+    """
+    with _locked("recorded"), _writing("the list of recorded checksums"):
+        partial = _record_file().with_suffix(".part")
+        partial.write_text(json.dumps(recorded_hashes() | {name: sha256}, indent=2), encoding="utf-8")
+        partial.replace(_record_file())
+
+
+def _record_first(asset: Asset, path: Path) -> None:
+    """Records the checksum of a file that has no published one, the first time that it is seen."""
+    if expected_hash(asset) is None:
+        record_hash(asset.name, sha256_of(path))
 
 
 def _wrong(asset: Asset, path: Path, expected: str | None) -> ChecksumError | None:
@@ -281,8 +289,7 @@ def _fetch_locked(asset: Asset, patience: Patience | None) -> Path:
     except ChecksumError as error:
         wrong, found = wrong or ChecksumError(f"{error}\nThe file is not used; replace it in the mirror."), None
     if found:
-        with _locked("recorded"):
-            _record(asset, found.path)
+        _record_first(asset, found.path)
         return found.path
     try:
         return _download_first(asset, patience)
@@ -334,7 +341,7 @@ def _download_checked(asset: Asset, url: str, patience: Patience | None) -> Path
     part = target.with_name(target.name + ".part")
     expected = expected_hash(asset)
     job = Job(url=url, part=part, label=asset.file_name, size=asset.size, hash_known=expected is not None)
-    with _writing(asset):
+    with _writing(asset.file_name):
         target.parent.mkdir(parents=True, exist_ok=True)
         resumed = job.received() > 0
         published = download(job, patience=patience)
@@ -349,8 +356,7 @@ def _download_checked(asset: Asset, url: str, patience: Patience | None) -> Path
             raise ChecksumError(f"{wrong}\nIt came from {url} and has been removed; type: pset4 fetch") from None
         part.replace(target)
         job.discard()
-        with _locked("recorded"):
-            _record(asset, target)
+    _record_first(asset, target)
     return target
 
 
@@ -365,14 +371,14 @@ def _unavailable(asset: Asset, problems: list[str], short: str) -> AssetUnavaila
 
 
 @contextmanager
-def _writing(asset: Asset) -> Iterator[None]:
+def _writing(what: str) -> Iterator[None]:
     """Turns errors of the file system into one that says what to do."""
     try:
         yield
     except OSError as error:
         if error.errno in DISK_FULL:
             raise CacheWriteError(
-                f"the disk is full: {asset.file_name} could not be written to {cache_folder()} ({error.strerror}). "
+                f"the disk is full: {what} could not be written to {cache_folder()} ({error.strerror}). "
                 "Nothing half is left there. Free some space, or set PSET4_CACHE to a folder on another disk.",
                 short="could not be stored (the disk is full)",
             ) from None

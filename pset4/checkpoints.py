@@ -9,6 +9,7 @@ known to mention becomes an inert placeholder, and any other name is an error.
 
 from __future__ import annotations
 
+import os
 import pickle
 import types
 import zipfile
@@ -21,39 +22,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pset4.assets import cache_folder, sha256_of
+from pset4.assets import CacheWriteError, cache_folder, record_hash, recorded_hashes, sha256_of
 
 NETWORK_PREFIX = "module.model."
 NORMALISER_PREFIX = "module.normalizer."
 # The attack inside MadryLab's file holds the whole network once more, and its normaliser under another name.
 ATTACKER_NETWORK_PREFIX = "module.attacker.model."
 ATTACKER_NORMALISER_PREFIX = "module.attacker.normalize."
-# Libraries whose names stand in the bookkeeping of such a file. They become placeholders and are never imported.
-IGNORED_LIBRARIES = {
-    "dill",
-    "numpy",
-    "torch",
-    "robustness",
-    "cox",
-    "apex",
-    "collections",
-    "copyreg",
-    "copy_reg",
-    "_codecs",
-}
-IGNORED_BUILTINS = {
-    "set",
-    "frozenset",
-    "complex",
-    "slice",
-    "range",
-    "bytearray",
-    "bytes",
-    "object",
-    "list",
-    "dict",
-    "tuple",
-}
+# Names that the bookkeeping of such a file may mention: the libraries that trained the network, and the standard
+# library's containers for settings. They become placeholders and are never imported. Anything else is refused, for the
+# reader's sake: the file is not what it claims to be. Safety does not hang on this list.
+# fmt: off
+IGNORED_LIBRARIES = frozenset({
+    "dill", "numpy", "torch", "torchvision", "robustness", "cox", "apex", "tensorboardX", "__main__", "_codecs",
+    "argparse", "collections", "copy_reg", "copyreg", "datetime", "enum", "functools", "pathlib", "types",
+})
+IGNORED_BUILTINS = frozenset({
+    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int", "list", "object", "range",
+    "set", "setattr", "slice", "str", "tuple", "type",
+})
+# fmt: on
 
 
 class UnsafeCheckpointError(ValueError):
@@ -93,6 +81,13 @@ class Inert:
         """Forgets the item."""
 
 
+class _Entries(dict[str, Any]):
+    """An `OrderedDict` of the file; the attributes that torch hangs on it are forgotten."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
 class _Sealed:
     """A function that a pickle may call and cannot change."""
 
@@ -121,7 +116,7 @@ def _rebuild_tensor(*args: Any) -> Tensor:
 
 
 BUILDERS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): dict,
+    ("collections", "OrderedDict"): _Entries,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
@@ -167,7 +162,7 @@ def read_tensors_only(path: Path) -> Any:
         UnsafeCheckpointError: If it names a function that weights do not need.
         CheckpointError: If it cannot be read.
     """
-    if zipfile.is_zipfile(path) and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist()):
+    if _is_torchscript(path):
         raise UnsafeCheckpointError(f"{path} is a TorchScript program, not a file of weights; nothing of it was run")
     try:
         return torch.load(path, map_location="cpu", pickle_module=_pickle_module(), weights_only=False)
@@ -175,6 +170,13 @@ def read_tensors_only(path: Path) -> Any:
         raise UnsafeCheckpointError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error})") from None
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def read_torchvision(path: Path) -> dict[str, Tensor]:
@@ -200,7 +202,7 @@ def read_madrylab(path: Path) -> tuple[dict[str, Tensor], list[float], list[floa
     """Weights of MadryLab's ResNet-50 under torchvision's names, and its normaliser's mean and standard deviation.
 
     The first time, the tensors are stored as safetensors in the cache folder, together with the checksum of the
-    checkpoint that they were taken from; from then on they are read from there.
+    checkpoint that they were taken from, and their own checksum is recorded; from then on they are read from there.
 
     Raises:
         UnsafeCheckpointError: If the checkpoint names a function that weights do not need.
@@ -253,24 +255,22 @@ def _below(entries: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _read_converted(path: Path, source: str) -> dict[str, Tensor] | None:
-    """The stored tensors, or None if there are none from this checkpoint."""
-    if not path.is_file():
+    """The stored tensors, or None if there are none from this checkpoint, or they are damaged."""
+    if not path.is_file() or recorded_hashes().get(path.name) != sha256_of(path):
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("source_sha256") != source:
-                return None
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError):
-        return None
+    with safe_open(path, framework="pt") as file:
+        if (file.metadata() or {}).get("source_sha256") != source:
+            return None
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
 
 
 def _store(tensors: Mapping[str, Tensor], path: Path, source: str) -> None:
     """Stores the tensors in one step; a cache that cannot be written costs time at the next start, nothing else."""
-    partial = path.with_name(f"{path.name}.{torch.initial_seed()}.part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(dict(tensors), partial, metadata={"source_sha256": source})
         partial.replace(path)
-    except (OSError, SafetensorError):
+        record_hash(path.name, sha256_of(path))
+    except (OSError, SafetensorError, CacheWriteError):
         partial.unlink(missing_ok=True)

@@ -50,8 +50,8 @@ class Patience:
     """
 
     connect: float = 4.0
-    read: float = 15.0
-    attempts: int = 5
+    read: float = 10.0
+    attempts: int = 3
     first_pause: float = 0.5
     longest_pause: float = 8.0
 
@@ -215,7 +215,7 @@ def _keep_tag(job: Job, response: requests.Response) -> None:
 
 
 def _write(job: Job, response: requests.Response, offset: int) -> None:
-    length = response.headers.get("Content-Length")
+    length = None if response.headers.get("Content-Encoding") else response.headers.get("Content-Length")
     total = offset + int(length) if length and length.isdigit() else job.size
     _check_space(job.part, (total or 0) - offset)
     bar = tqdm(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -174,6 +174,7 @@ def load_model(name: NetworkName, device: torch.device | str | None = None, *, v
     Raises:
         ValueError: If the name is not one of the four.
         ChecksumError: If a file of the full network is there but wrong.
+        CheckpointError, UnsafeCheckpointError: If it is not a file of that network's weights.
         ImportError: If the extra `embedded` is needed and not installed.
     """
     if name not in get_args(NetworkName):
@@ -199,9 +200,10 @@ def _standard() -> tuple[Network, str]:
         return _efficientnet(), f"because the weights of ResNet-50 {reason.short}"
     from pset4.checkpoints import read_torchvision
 
-    resnet = _empty_resnet50()
-    resnet.load_state_dict(read_torchvision(path))
-    return resnet_network(resnet, "standard", "ResNet-50 (full size, trained on ImageNet)"), f"from {path}"
+    resnet = _filled_resnet50(read_torchvision(path), path)
+    return resnet_network(
+        resnet, "standard", "ResNet-50 (full size, trained on ImageNet)"
+    ), f"whose weights are in {path.parent}"
 
 
 def _robust() -> tuple[Network, str]:
@@ -212,10 +214,9 @@ def _robust() -> tuple[Network, str]:
     from pset4.checkpoints import read_madrylab
 
     weights, mean, std = read_madrylab(path)
-    resnet = _empty_resnet50()
-    resnet.load_state_dict(weights)
+    resnet = _filled_resnet50(weights, path)
     description = "ResNet-50 (full size, trained on ImageNet against an L2 adversary, eps 3)"
-    return resnet_network(resnet, "robust", description, mean=mean, std=std), f"from {path}"
+    return resnet_network(resnet, "robust", description, mean=mean, std=std), f"whose weights are in {path.parent}"
 
 
 def _standard_twin() -> tuple[Network, str]:
@@ -227,11 +228,18 @@ def _models() -> ModuleType:
     return import_module("torchvision.models")
 
 
-def _empty_resnet50() -> nn.Module:
-    """A ResNet-50 about to be filled; on the meta device its random initialisation costs nothing."""
+def _filled_resnet50(weights: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """A ResNet-50 with the weights of a file; built on the meta device, where random initialisation costs nothing."""
+    from pset4.checkpoints import CheckpointError
+
     with torch.device("meta"):
         resnet: nn.Module = _models().resnet50(weights=None)
-    return resnet.to_empty(device="cpu")
+    resnet.to_empty(device="cpu")
+    try:
+        resnet.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not hold the weights of a ResNet-50: {error}") from None
+    return resnet
 
 
 def resnet_network(
