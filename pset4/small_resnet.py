@@ -109,7 +109,10 @@ class SmallResNet(nn.Module):
     std: Tensor
 
     def __init__(
-        self, n_classes: int = len(ANIMAL_CLASSES), channels: tuple[int, ...] = CHANNELS, blocks: tuple[int, ...] = BLOCKS
+        self,
+        n_classes: int = len(ANIMAL_CLASSES),
+        channels: tuple[int, ...] = CHANNELS,
+        blocks: tuple[int, ...] = BLOCKS,
     ) -> None:
         super().__init__()
         self.stem: nn.Module = nn.Conv2d(3, channels[0], 4, stride=2, padding=1, bias=False)
