@@ -19,8 +19,22 @@ from torch.nn import functional
 Forward = Callable[[Tensor], Tensor]
 Backward = Callable[[Tensor], Any]
 
-# Slopes to the left and to the right that differ by more than this part of the larger one are two slopes, not rounding.
-KINK = 1e-3
+
+@dataclass(frozen=True)
+class Precision:
+    """What differences can tell from rounding and curvature, as parts of the largest slope.
+
+    Attributes:
+        agreement: Up to this difference, two derivatives are called equal.
+        kink: From this difference on, the slopes to the left and to the right are two slopes. Curvature makes them
+            differ by about one step, which is less for arguments of the order of 1.
+    """
+
+    agreement: float
+    kink: float
+
+
+PRECISION = {torch.float64: Precision(agreement=1e-4, kink=1e-3), torch.float32: Precision(agreement=1e-2, kink=5e-2)}
 
 
 def library_conv1d(x_in: Tensor, kernel: Tensor) -> Tensor:
@@ -70,9 +84,10 @@ class ThreeWays:
         by_differences: (p,) central differences.
         by_autograd: (p,) automatic differentiation.
         slopes: (p, 2) the one-sided differences: slope to the left and slope to the right.
+        trusted: Whether the finite difference of each entry is a derivative: the slopes to both sides agree.
         together: Where some entries stand on a kink, the slopes (formula, differences, autograd) of moving all of these
             entries up together, if the function is smooth in that direction; else None.
-        tolerance: Relative difference up to which two numbers are called equal.
+        room: Difference up to which two derivatives are called equal.
         cost: What was differentiated, in words.
     """
 
@@ -81,14 +96,10 @@ class ThreeWays:
     by_differences: Tensor
     by_autograd: Tensor
     slopes: Tensor
+    trusted: tuple[bool, ...]
     together: tuple[float, float, float] | None
-    tolerance: float
+    room: float
     cost: str
-
-    @property
-    def trusted(self) -> tuple[bool, ...]:
-        """Whether the finite difference of each entry is a derivative: the slopes to both sides agree."""
-        return tuple(not _is_kink(left, right) for left, right in self.slopes.tolist())
 
     @property
     def agrees(self) -> bool:
@@ -109,15 +120,12 @@ class ThreeWays:
         if trusted:
             return "agrees" if self._close(formula, float(self.by_differences[index])) else "differs"
         low, high = sorted(self.slopes[index].tolist())
-        if low - self._room(low) <= formula <= high + self._room(high):
+        if low - self.room <= formula <= high + self.room:
             return f"possible: kink, any slope from {_text(low)} to {_text(high)} is one"
         return f"differs: kink, but no slope from {_text(low)} to {_text(high)}"
 
-    def _room(self, value: float) -> float:
-        return self.tolerance * max(1.0, abs(value))
-
     def _close(self, a: float, b: float) -> bool:
-        return abs(a - b) <= self._room(max(abs(a), abs(b)))
+        return abs(a - b) <= self.room
 
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """Name, formula, finite differences, autograd, verdict: as text, one row for each entry."""
@@ -182,11 +190,7 @@ def _html_row(row: tuple[str, ...]) -> str:
 
 def _text(value: float) -> str:
     text = f"{value:.6g}"
-    return "0" if text == "-0" or abs(value) < 1e-9 else text
-
-
-def _is_kink(left: float, right: float) -> bool:
-    return abs(left - right) > KINK * max(1.0, abs(left), abs(right))
+    return "0" if text == "-0" else text
 
 
 def three_ways(
@@ -210,7 +214,7 @@ def three_ways(
     Args:
         forward: The layer as a function of the argument in question: (p,) -> (n_out,), differentiable by autograd.
         backward: The formula under test: dC/dx_out (n_out,) -> dC/d(argument) (p,).
-        at: (p,) where the derivatives are taken. Everything is computed in float64.
+        at: (p,) where the derivatives are taken, of the order of 1 or larger. Everything is computed in float64.
         output: The chosen output.
         grad_out: (n_out,) instead of `output`: the weights of the outputs in the cost.
         name: Name of the argument; its entries are called name[0], name[1], ...
@@ -245,15 +249,18 @@ def three_ways(
     by_formula = _as_gradient(backward(weights.clone()), len(point))
     by_autograd = _autograd(cost_of, point)
     slopes = torch.stack([_slopes(cost_of, point, unit) for unit in torch.eye(len(point), dtype=torch.float64)])
-    kinks = torch.tensor([_is_kink(left, right) for left, right in slopes.tolist()])
+    precision = PRECISION.get(outputs.dtype, PRECISION[torch.float32])
+    largest = float(slopes.abs().max())
+    kinks = (slopes[:, 0] - slopes[:, 1]).abs() > precision.kink * largest
     return ThreeWays(
         names=entries,
         by_formula=by_formula,
         by_differences=slopes.mean(1),
         by_autograd=by_autograd,
         slopes=slopes,
-        together=_together(cost_of, point, kinks, by_formula, by_autograd),
-        tolerance=1e-4 if outputs.dtype == torch.float64 else 1e-2,
+        trusted=tuple(not kink for kink in kinks.tolist()),
+        together=_together(cost_of, point, kinks, by_formula, by_autograd, precision.kink * largest),
+        room=precision.agreement * largest,
         cost=cost,
     )
 
@@ -292,23 +299,27 @@ def _autograd(cost_of: Forward, point: Tensor) -> Tensor:
 
 
 def _slopes(cost_of: Forward, point: Tensor, direction: Tensor) -> Tensor:
-    """Slopes of the cost along `direction` at `point`, to the left and to the right."""
+    """Slopes of the cost along `direction` at `point`, to the left and to the right; 0 where rounding is larger."""
     with torch.no_grad():
         here = cost_of(point)
+        epsilon = torch.finfo(here.dtype).eps
         size = max(1.0, float((point * direction).abs().max()))
-        step = math.ldexp(1.0, round(math.log2(torch.finfo(here.dtype).eps ** (1 / 3) * size)))
+        # A power of two moves most points without rounding.
+        step = 2.0 ** round(math.log2(epsilon ** (1 / 3) * size))
         left, right = cost_of(point - step * direction), cost_of(point + step * direction)
-        return torch.stack([(here - left) / step, (right - here) / step]).to(torch.float64)
+        slopes = torch.stack([here - left, right - here]).to(torch.float64) / step
+        rounding = 8 * epsilon * float(max(left.abs(), here.abs(), right.abs())) / step
+        return torch.where(slopes.abs() > rounding, slopes, torch.zeros_like(slopes))
 
 
 def _together(
-    cost_of: Forward, point: Tensor, kinks: Tensor, by_formula: Tensor, by_autograd: Tensor
+    cost_of: Forward, point: Tensor, kinks: Tensor, by_formula: Tensor, by_autograd: Tensor, kink: float
 ) -> tuple[float, float, float] | None:
     """Along the direction in which tied entries keep their ties, a maximum is smooth, and all three ways must agree."""
     if int(kinks.sum()) < 2:
         return None
     direction = kinks.to(torch.float64)
     left, right = _slopes(cost_of, point, direction).tolist()
-    if _is_kink(left, right):
+    if abs(left - right) > kink:
         return None
     return float(by_formula @ direction), (left + right) / 2, float(by_autograd @ direction)
