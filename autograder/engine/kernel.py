@@ -7,12 +7,15 @@ are cut to size again on the other side, and results are checked there.
 from __future__ import annotations
 
 import builtins
+import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -22,7 +25,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from autograder.engine.channel import Channel
-from autograder.engine.protocol import Unknown, encode
+from autograder.engine.protocol import ProtocolError, Unknown, encode
 from autograder.exams.local import LocalStudent
 from autograder.exams.student import CallOptions, Opaque, Outcome
 from autograder.exams.torch_state import neutral_torch
@@ -30,63 +33,89 @@ from autograder.exams.torch_state import neutral_torch
 KEPT_KINDS = ("text/plain", "image/png", "image/jpeg")
 MAX_PIECE = 100_000
 EAGER_BYTES = 20_000
+MAX_REQUEST = 1 << 32
 
 Emit = Callable[[dict[str, Any]], None]
 
 
 class Capture:
-    """Sends outputs to the other side as they come, until the cell's share is used up."""
+    """Sends outputs to the other side as they come, until the cell's share is used up.
+
+    Threads of the submission may print at any time, and so may processes that it forks; those write to the pipe that
+    takes whatever bypasses Python's streams, since only one process may speak on the connection.
+    """
 
     def __init__(self) -> None:
-        self.send: Callable[[dict[str, Any]], None] = lambda _output: None
         self.left = 0
+        self._send: Emit | None = None
+        self._lock = threading.RLock()
+        self._owner = 0
         self._text = ""
         self._name = "stdout"
         self._used = 0
 
-    def start(self, allowance: int) -> None:
-        """Begins a cell."""
-        self.left, self._text, self._used = allowance, "", 0
+    def start(self, allowance: int, send: Emit | None) -> None:
+        """Begins a request; without `send`, everything is dropped."""
+        with self._lock:
+            self._owner = os.getpid()
+            self.left, self._text, self._used, self._send = allowance, "", 0, send
+
+    def stop(self) -> bool:
+        """Ends a request; what comes later is dropped. Returns whether everything had room."""
+        with self._lock:
+            self.flush()
+            self._send = None
+            return self.left > 0
 
     def write(self, name: str, text: str) -> None:
         """Adds text to a stream."""
-        if name != self._name:
-            self.flush()
-            self._name = name
-        room = self.left - len(self._text)
-        if room <= 0:
+        if self._owner != os.getpid():
+            os.write(2 if name == "stderr" else 1, text.encode("utf-8", "replace"))
             return
-        self._text += text[:room]
-        # What is printed just before a crash must arrive; only a flood is worth collecting.
-        if self._used < EAGER_BYTES or len(self._text) > MAX_PIECE:
-            self.flush()
+        with self._lock:
+            if name != self._name:
+                self.flush()
+                self._name = name
+            room = self.left - len(self._text)
+            if room <= 0 or self._send is None:
+                return
+            self._text += text[:room]
+            # What is printed just before a crash must arrive; only a flood is worth collecting.
+            if self._used < EAGER_BYTES or len(self._text) > MAX_PIECE:
+                self.flush()
 
     def flush(self) -> None:
         """Sends the text that was collected."""
-        text, self._text = self._text, ""
-        while text:
-            piece, text = text[:MAX_PIECE], text[MAX_PIECE:]
-            self._spend(len(piece.encode("utf-8", "replace")))
-            self.send({"output_type": "stream", "name": self._name, "text": piece})
+        if self._owner != os.getpid():
+            return
+        with self._lock:
+            text, self._text = self._text, ""
+            while text:
+                piece, text = text[:MAX_PIECE], text[MAX_PIECE:]
+                self._emit({"output_type": "stream", "name": self._name, "text": piece}, len(piece.encode()))
 
     def show(self, output: dict[str, Any], size: int) -> None:
         """Sends an output that is not text, if it fits."""
-        self.flush()
-        if size <= self.left:
-            self._spend(size)
-            self.send(output)
-        elif self.left > 0:
-            self.write("stdout", f"[an output of {size} bytes was left out]\n")
+        if self._owner != os.getpid():
+            return
+        with self._lock:
             self.flush()
+            if size <= self.left:
+                self._emit(output, size)
+            elif self.left > 0:
+                self.write("stdout", f"[an output of {size} bytes was left out]\n")
 
     def fail(self, output: dict[str, Any]) -> None:
         """Sends an error; it fits always."""
-        self.flush()
-        self.send(output)
+        with self._lock:
+            self.flush()
+            self._emit(output, 0)
 
-    def _spend(self, size: int) -> None:
+    def _emit(self, output: dict[str, Any], size: int) -> None:
         self.left -= size
         self._used += size
+        if self._send is not None and self._owner == os.getpid():
+            self._send(output)
 
 
 class _Stream:
@@ -99,6 +128,7 @@ class _Stream:
         self._stream = name
 
     def write(self, text: str) -> int:
+        """Sends text to the notebook's output."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         self._capture.write(self._stream, text)
@@ -147,7 +177,7 @@ class _Hook(DisplayHook):  # type: ignore[misc]
 
     def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
         data, size = _bundle(format_dict)
-        count = self.shell.execution_count
+        count = self.prompt_count
         self.capture.show({"output_type": "execute_result", "execution_count": count, "data": data}, size)
 
     def finish_displayhook(self) -> None:
@@ -172,10 +202,12 @@ class Shell(InteractiveShell):  # type: ignore[misc]
     capture: Capture
 
     def init_display_pub(self) -> None:
+        """Lets `display` send to the other side."""
         self.display_pub = _Publisher(parent=self, shell=self)
         self.display_pub.capture = self.capture
 
     def init_displayhook(self) -> None:
+        """Lets the value of a last line be sent to the other side."""
         super().init_displayhook()
         self.displayhook.capture = self.capture
 
@@ -212,8 +244,12 @@ def make_shell(capture: Capture) -> Shell:
     config.InteractiveShell.xmode = "Context"
     Shell.capture = capture
     shell: Shell = Shell.instance(config=config, displayhook_class=_Hook)
-    builtins.input = shell.raw_input
+    builtins.input = shell.raw_input  # type: ignore[assignment]
     return shell
+
+
+def _show(answer: Callable[..., None], output: dict[str, Any]) -> None:
+    answer("output", output=output)
 
 
 class Kernel:
@@ -222,24 +258,45 @@ class Kernel:
     def __init__(self, shell: Shell, capture: Capture) -> None:
         self.shell, self.capture = shell, capture
         self._interruptible = False
+        self._sending = threading.Lock()
 
-    def serve(self, connection: socket.socket, *, max_payload: int, device: str) -> None:
-        """Answers until the other side closes the connection."""
+    def serve(self, connection: socket.socket, *, max_answer: int, device: str) -> None:
+        """Answers until the other side closes the connection.
+
+        Args:
+            connection: To the grader.
+            max_answer: Largest answer that it accepts, in bytes.
+            device: "cuda" lets tensors live there.
+        """
         devices = ("cpu", device.split(":")[0])
-        channel = Channel(connection, max_payload=max_payload, specifications=True, devices=devices)
-        sys.stdout = _Stream("stdout", self.capture, 1)  # type: ignore[assignment]
-        sys.stderr = _Stream("stderr", self.capture, 2)  # type: ignore[assignment]
+        channel = Channel(connection, max_payload=MAX_REQUEST, specifications=True, devices=devices)
+        sys.stdout, sys.stderr = _Stream("stdout", self.capture, 1), _Stream("stderr", self.capture, 2)
         signal.signal(signal.SIGINT, self._on_interrupt)
         handlers = {"cell": self._cell, "call": self._call, "value": self._value}
+        owner = os.getpid()
         while True:
             request = channel.receive()
-            number = request["number"]
+            answer = partial(self._answer, channel, request["number"], max_answer)
+            fields = handlers[request["kind"]](request, partial(_show, answer))
+            if os.getpid() != owner:
+                # A cell forked and let its child go on: there is nobody who waits for it.
+                os._exit(0)
+            self._conclude(answer, fields)
 
-            def answer(number: int = number, **fields: Any) -> None:
-                channel.send(encode({"number": number, **fields}, stand_ins=(Unknown, Opaque)))
+    def _answer(self, channel: Channel, number: int, max_answer: int, kind: str, **fields: Any) -> None:
+        frame = encode({"number": number, "kind": kind, **fields}, stand_ins=(Unknown, Opaque))
+        if len(frame) > max_answer:
+            raise ProtocolError(f"it has {len(frame)} bytes, and at most {max_answer} are accepted")
+        with self._sending:
+            channel.send(frame)
 
-            self.capture.send = lambda output: answer(kind="output", output=output)  # noqa: B023
-            answer(kind="done", **handlers[request["kind"]](request))
+    def _conclude(self, answer: Callable[..., None], fields: dict[str, Any]) -> None:
+        """Sends the last message of a request; what is too large to be sent is replaced by an error that says so."""
+        try:
+            answer("done", **fields)
+        except (ProtocolError, MemoryError, RecursionError) as error:
+            refused = Outcome(error=type(error).__name__, message=f"the result could not be sent: {error}"[:200])
+            answer("done", **vars(refused))
 
     @contextmanager
     def _student_code(self) -> Iterator[None]:
@@ -254,8 +311,8 @@ class Kernel:
         if self._interruptible:
             raise KeyboardInterrupt
 
-    def _cell(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.capture.start(request["allowance"])
+    def _cell(self, request: dict[str, Any], send: Emit) -> dict[str, Any]:
+        self.capture.start(request["allowance"], send)
         failed = True
         try:
             with self._student_code():
@@ -264,21 +321,18 @@ class Kernel:
         except BaseException as error:
             lines = traceback.format_exception_only(error)
             self.capture.fail(error_output(type(error), error, lines))
-        self.capture.flush()
-        return {"failed": failed, "cut": self.capture.left <= 0}
+        return {"failed": failed, "cut": not self.capture.stop()}
 
-    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.capture.start(0)
-        options = CallOptions(
-            request["from_scratch"], request["seconds"], request["device"], keywords=request["keywords"]
-        )
+    def _call(self, request: dict[str, Any], _send: Emit) -> dict[str, Any]:
+        seconds, device, keywords = request["seconds"], request["device"], request["keywords"]
+        options = CallOptions(request["from_scratch"], seconds, device, keywords)
         return self._ask(lambda student: student.call(request["function"], request["arguments"], options))
 
-    def _value(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.capture.start(0)
+    def _value(self, request: dict[str, Any], _send: Emit) -> dict[str, Any]:
         return self._ask(lambda student: student.value(request["name"]))
 
     def _ask(self, question: Callable[[LocalStudent], Outcome]) -> dict[str, Any]:
+        self.capture.start(0, None)
         try:
             with self._student_code(), LocalStudent(self.shell.user_ns) as student, neutral_torch():
                 outcome = question(student)

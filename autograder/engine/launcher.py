@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,7 +39,7 @@ class Warm:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, _packets())
         self._control, self._lock, self._ready = ours, threading.Lock(), False
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         settings = {
             **kept,
@@ -138,8 +137,3 @@ def _shared() -> _Shared:
 def shared_warm() -> Warm:
     """This process's warm process; started when it is first needed, and again when it died."""
     return _shared().get()
-
-
-def now() -> float:
-    """The clock of all deadlines, in seconds."""
-    return time.monotonic()

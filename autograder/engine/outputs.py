@@ -100,7 +100,7 @@ class Collector:
         lines = [clean(line) for line in lines if type(line) is str] if type(lines) is list else []
         name, message = (clean(str(output.get(key, "")))[:2_000] for key in ("ename", "evalue"))
         if sum(map(_stored_size, lines)) > min(ERROR_BYTES, self._cell_left) or len(lines) > MAX_LINES:
-            lines = lines[:3] + ["..."] + lines[-3:]
+            lines = [*lines[:3], "...", *lines[-3:]]
         size = sum(map(_stored_size, [name, message, *lines])) + 200
         if size > self._cell_left:
             name, message, lines = name[:60], message[:SHORT_ERROR], []

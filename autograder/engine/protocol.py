@@ -102,16 +102,21 @@ class Packer:
         tensor = tensor.resolve_conj().resolve_neg()
         if not self._layouts:
             tensor = tensor.contiguous()
-        strides, offset, span = list(tensor.stride()), 0, tensor.numel()
+        shape, strides, place = (
+            [int(size) for size in tensor.shape],
+            list(tensor.stride()),
+            int(tensor.storage_offset()),
+        )
+        offset, span = 0, int(tensor.numel())
         if self._layouts and span:
-            span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+            span = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
             # One element in front survives as an offset: code that ignores `storage_offset` is then still wrong.
-            offset = min(tensor.storage_offset(), 1)
-        first = tensor.storage_offset() - offset
+            offset = min(place, 1)
+        first = place - offset
         flat = tensor.as_strided((offset + span,), (1,), first) if span else tensor.reshape(0)
         data = flat.cpu().contiguous().view(torch.uint8).numpy().tobytes() if span else b""
         start = self._append(data)
-        return ["T", [name, list(tensor.shape), strides, offset, start, len(data), tensor.device.type]]
+        return ["T", [name, shape, strides, offset, start, len(data), tensor.device.type]]
 
     def _append(self, data: bytes) -> int:
         padding = -self.size % ALIGNMENT

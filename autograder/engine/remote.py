@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from autograder.engine.outputs import clean
 from autograder.engine.protocol import Unknown
 from autograder.exams.student import CallOptions, Opaque, Outcome
 
@@ -67,17 +68,23 @@ def outcome_from(answer: dict[str, Any], arguments: Sequence[Any]) -> Outcome:
     direction = answer.get("first_direction")
     steps = answer.get("steps")
     banned = answer.get("banned")
+    banned = banned if type(banned) is tuple else ()
     return Outcome(
         value=None if error else as_exam_sees(answer.get("value")),
         error=error,
-        message=message[:MAX_MESSAGE] if type(message) is str else "",
+        message=one_line(message)[:MAX_MESSAGE],
         arguments_after=tuple(item if isinstance(item, Tensor) else None for item in after),
-        banned=tuple(name[:100] for name in banned[:MAX_BANNED] if type(name) is str) if type(banned) is tuple else (),
+        banned=tuple(filter(None, (one_line(name)[:100] for name in banned[:MAX_BANNED]))),
         steps=steps if type(steps) is int and 0 <= steps < 10**9 else 0,
         first_direction=direction if isinstance(direction, Tensor) else None,
         requires_grad=answer.get("requires_grad") is True,
         same_object=answer.get("same_object") is True,
     )
+
+
+def one_line(text: Any) -> str:
+    """Text that cannot pretend to be a line of a report."""
+    return " ".join(clean(text).split()) if type(text) is str else ""
 
 
 def as_exam_sees(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def limit_this_process(limits: Limits, *, sandboxed: bool) -> None:
     seconds = int(limits.submission_seconds * 4 * limits.threads) + 1
     bounds = {
         "RLIMIT_DATA": data,
-        "RLIMIT_NPROC": limits.processes if sandboxed else -1,
+        "RLIMIT_NPROC": limits.processes if sandboxed and _counts_by_namespace() else -1,
         "RLIMIT_FSIZE": limits.file_bytes,
         "RLIMIT_NOFILE": 1024,
         "RLIMIT_CORE": 0,
@@ -44,6 +45,12 @@ def limit_this_process(limits: Limits, *, sandboxed: bool) -> None:
             allowed = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(kind, (allowed, allowed))
+
+
+def _counts_by_namespace() -> bool:
+    """Whether the kernel counts a user's processes in this user namespace only (Linux 5.14), or the user is ours."""
+    release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    return os.geteuid() == 0 or release >= (5, 14)
 
 
 def _own_data() -> int:
@@ -67,8 +74,8 @@ def descendants(pid: int) -> list[int]:
     while queue:
         parent = queue.pop()
         with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{parent}/task"):
-                children = Path(f"/proc/{parent}/task/{task}/children").read_text().split()
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                children = (task / "children").read_text().split()
                 fresh = [int(child) for child in children if int(child) not in found]
                 found += fresh
                 queue += fresh

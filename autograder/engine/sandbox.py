@@ -388,7 +388,7 @@ def confine(user: int | None, *, device: str) -> None:
     """Gives up every privilege, for good, and puts the system call filter in place.
 
     Args:
-        user: The user to become, where this process is root; None if it has no privileges but those in a user namespace.
+        user: The user to become, where this process is root; None if it has privileges in a user namespace only.
         device: "cuda" leaves shared anonymous memory open, which the driver needs.
     """
     libc = ctypes.CDLL(None, use_errno=True)

@@ -25,6 +25,7 @@ from autograder.engine.launcher import Warm, shared_warm
 from autograder.engine.limits import Limits
 from autograder.engine.outputs import Collector, failure
 from autograder.engine.protocol import MAX_HEADER, ProtocolError, encode
+from autograder.engine.remote import RemoteStudent
 from autograder.engine.resources import ControlGroup, descendants, memory_of
 from autograder.engine.sandbox import HOME, Namespace, SandboxUnavailable, check_available, regular_files
 
@@ -292,7 +293,7 @@ class _Process:
             "sandboxed": sandbox,
             "user": self._namespace.user if self._namespace and os.geteuid() == 0 else None,
             "device": device,
-            "max_payload": 1 << 32,
+            "max_answer": limits.answer_bytes,
             "entrances": self._group.entrances() if self._group else [],
             "folder": HOME if sandbox else str(self._folder),
             "environment": _environment(HOME if sandbox else str(self._folder), limits, sandbox=sandbox),
@@ -416,7 +417,8 @@ class _Process:
                 self.kill(End("died", f"it wrote more than {self.limits.files} files"))
         if sys.platform != "linux" or self._group is not None:
             return
-        pids = descendants(self.pid)
+        # In a namespace, orphans are adopted by the process that holds it open.
+        pids = sorted({*descendants(self.pid), *(descendants(self._namespace.pid) if self._namespace else ())})
         if memory_of(pids, shared=self._shared) + size > self.limits.memory_bytes:
             self.kill(End("died", f"it used more than {self.limits.memory_bytes / 1e6:.0f} MB of memory"))
         if len(pids) > 2 * self.limits.processes:
@@ -425,9 +427,10 @@ class _Process:
     def close(self) -> None:
         """Ends everything; when it returns, no process is left."""
         self.kill(End("died", "the session was closed"))
-        if not self._namespace:
-            # The monitor says so when it has killed everything that the submission started.
-            self._listen(10.0)
+        # Without namespaces, the monitor kills everything that the submission started. Then it ends.
+        until = time.monotonic() + 10.0
+        while self._listen(max(0.0, until - time.monotonic())):
+            pass
         self._closed.set()
         self._watcher.join()
         self._release()
@@ -480,7 +483,5 @@ def _copy_files(folder: Path | None) -> Path:
         shutil.copyfile(path, target / relative, follow_symlinks=False)
     return target
 
-
-from autograder.engine.remote import RemoteStudent  # noqa: E402  (it needs Session)
 
 __all__ = ["CellResult", "End", "Limits", "RemoteStudent", "SandboxUnavailable", "Session", "open_session"]

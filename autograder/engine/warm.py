@@ -1,7 +1,7 @@
 """The warm process: it has imported everything slow, has never seen an exam, and forks a child for each submission.
 
-It is started as a fresh interpreter (`serve`), not forked from the grader, so that no exam, no seed and no secret of the
-grader is in its memory. It never runs a student's code: its children do, after they have joined a sandbox.
+It is started as a fresh interpreter (`serve`), not forked from the grader, so that no exam, no seed and no secret of
+the grader is in its memory. It never runs a student's code: its children do, after they have joined a sandbox.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ SLOW = (
     "PIL.PngImagePlugin",
     "PIL.JpegImagePlugin",
 )
+LOADERS = ("_random", "_standard", "_robust", "_standard_twin")
 NOT_FOR_STUDENTS = ("cli", "training")
 FORBIDDEN = ("autograder.exams.problem", "autograder.answers")
 
@@ -66,6 +68,8 @@ def serve(number: int) -> None:
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the monitors
+    # A namespace ends only when the submission's process was waited for, even if its monitor is gone.
+    _adopt_orphans()
     control.send(b"warm")
     while True:
         message, descriptors, _flags, _address = socket.recv_fds(control, 65536, 8)
@@ -103,10 +107,27 @@ def prepare() -> None:
 
     # A thread pool does not survive a fork: children start their own.
     torch.set_num_threads(1)
+    preload_networks()
+
+
+def preload_networks() -> None:
+    """Loads every network once; the first `load_model` of a child gets it, later ones load another."""
+    from pset4 import networks
+
+    for name in LOADERS:
+        loader = getattr(networks, name, None)
+        with contextlib.suppress(Exception):  # what cannot be loaded here says so in the submission's own process
+            if loader is not None:
+                setattr(networks, name, _first(loader(), loader))
+
+
+def _first(loaded: Any, loader: Callable[[], Any]) -> Callable[[], Any]:
+    kept = [loaded]
+    return lambda: kept.pop() if kept else loader()
 
 
 def _monitor(request: dict[str, Any], descriptors: list[int], kernel: Any) -> None:
-    """Runs in the forked child: enters the sandbox, starts the submission's process in it, and watches that from outside."""
+    """Runs in the forked child: enters the sandbox, starts the submission's process in it, and watches that one."""
     code = 1
     try:
         code = _start_and_watch(request, descriptors, kernel)
@@ -124,7 +145,7 @@ def _start_and_watch(request: dict[str, Any], descriptors: list[int], kernel: An
         Path(entrance).write_text("0")
     if namespace:
         sandbox.join(*namespace)
-    elif sys.platform == "linux":
+    else:
         _adopt_orphans()
     pid = os.fork()
     if pid == 0:
@@ -165,7 +186,8 @@ def _watch(pid: int, monitor: socket.socket) -> int:
 
 
 def _adopt_orphans() -> None:
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
 def _kill_descendants() -> None:
@@ -188,7 +210,7 @@ def _run_submission(request: dict[str, Any], session: int, output: int, errors: 
     try:
         _give_up(request, session, output, errors)
         _settle_in(request)
-        kernel.serve(socket.socket(fileno=3), max_payload=request["max_payload"], device=request["device"])
+        kernel.serve(socket.socket(fileno=3), max_answer=request["max_answer"], device=request["device"])
     except BaseException as error:
         code = 0 if type(error).__name__ == "ChannelClosed" else 1
         if code:
