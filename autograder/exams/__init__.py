@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from autograder.exams.exam import EXAMS, Exam, Examination, exam
-from autograder.exams.local import LocalStudent
+from autograder.exams.local import LocalStudent, silence
 from autograder.exams.student import CallOptions, Opaque, Outcome, Student
 from autograder.exams.torch_state import neutral_torch
 from autograder.exams.verdict import Property, PropertyResult, Verdict, settle
@@ -63,7 +63,7 @@ def grade(exercise: str, namespace: dict[str, Any]) -> float:
         Points in [0, the exercise's maximum].
     """
     try:
-        with LocalStudent(namespace) as student:
+        with silence(), LocalStudent(namespace) as student:
             verdict = examine(exercise, student, seed=seed_from_environment(), devices=available_devices())
     except Exception as error:
         print(f"{exercise}: the exam itself failed ({type(error).__name__}: {error}). Please tell your instructor.")

@@ -90,17 +90,27 @@ class Examination:
         self.observations: list[Observation] = []
         self.banned: list[str] = []
         self.remarks: list[str] = []
-        self._names = {p.name for p in exam.properties}
+        self._names = [p.name for p in exam.properties]
+        self._symptoms: dict[str, str] = {}
         self._diagnosis = ("", "")
         self._timeouts = 0
 
-    def ask(self, function: str, *arguments: Any, valid: bool = True, device: str = "cpu", **keywords: Any) -> Outcome:
+    def ask(
+        self,
+        function: str,
+        *arguments: Any,
+        valid: bool = True,
+        special: bool = False,
+        device: str = "cpu",
+        **keywords: Any,
+    ) -> Outcome:
         """Calls the student's function.
 
         Args:
             function: Its name.
             arguments: Positional arguments: data or specifications.
             valid: Whether the contract allows this input. Only such calls are used for the diagnosis.
+            special: Whether the input leaves a choice, so that right answers may differ.
             device: Where specifications are built.
             keywords: Keyword arguments.
         """
@@ -111,14 +121,26 @@ class Examination:
         self._timeouts += outcome.error == "Timeout"
         self.banned.extend(name for name in outcome.banned if name not in self.banned)
         if valid:
-            self.observations.append(Observation(function, arguments, outcome.value, outcome.error))
+            self.observations.append(Observation(function, arguments, outcome.value, outcome.error, special))
         return outcome
 
-    def fail(self, name: str, reason: str = "") -> None:
-        """Notes that a property is missed; the first reason is kept ("" stands for the property's own sentence)."""
+    def fail(self, name: str, reason: str = "", *, symptom: str = "") -> None:
+        """Notes that a property is missed; the first reason is kept.
+
+        Args:
+            name: The property.
+            reason: What was seen; "" stands for the property's own sentence.
+            symptom: Name of the diagnosis that `reason` is, should no misconception be recognised.
+        """
         if name not in self._names:
             raise KeyError(f"{self.exam.exercise} has no property named {name!r}")
+        if name not in self.failures and symptom:
+            self._symptoms[name] = symptom
         self.failures.setdefault(name, reason)
+
+    def holds(self, name: str) -> bool:
+        """Whether nothing has spoken against a property so far."""
+        return name not in self.failures
 
     def diagnose(self, misconception: str, text: str) -> None:
         """Sets a diagnosis that the observed values alone would not give; the first one is kept."""
@@ -150,7 +172,10 @@ class Examination:
         )
 
     def _recognised(self) -> tuple[str, str]:
+        """The diagnosis: set by the exam, else a known misconception, else the first symptom in the exam's order."""
         if self._diagnosis[0]:
             return self._diagnosis
         found = recognise(self.exam.exercise, self.observations)
-        return (found.name, found.describe()) if found else ("", "")
+        if found:
+            return found.name, found.describe()
+        return next(((self._symptoms[n], self.failures[n]) for n in self._names if n in self._symptoms), ("", ""))

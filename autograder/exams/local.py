@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,14 +18,12 @@ from autograder.exams.student import CallOptions, Opaque, Outcome
 from autograder.exams.torch_state import TorchState
 from pset4 import specs
 from pset4.observe import banned_calls
+from pset4.time_limit import OutOfTime, time_limit
 
 MAX_MESSAGE = 500
+MAX_ENTRIES = 50_000_000
 PLAIN = CallOptions()
 SEED = 4
-
-
-class _OutOfTime(BaseException):
-    """Raised inside a student's call; no `except Exception` of the student catches it."""
 
 
 class LocalStudent:
@@ -92,7 +87,7 @@ class LocalStudent:
                 self._torch.apply()
                 with time_limit(options.seconds):
                     value = target(*given, **keywords)
-            except _OutOfTime:
+            except OutOfTime:
                 error, message = "Timeout", f"the call took longer than {options.seconds:g} s"
             except BaseException as raised:
                 error, message = type(raised).__name__, _message(raised)
@@ -103,21 +98,29 @@ class LocalStudent:
 
 def as_data(value: Any, depth: int = 0) -> Any:
     """The value if it is plain data (tensors, numbers, strings, None, lists and tuples of them), else an `Opaque`."""
-    # Exact types: a subclass of Tensor or float may carry the student's own comparisons.
+    # Exact types: a subclass of float or list may carry the student's own comparisons.
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if type(value) in (Tensor, torch.nn.Parameter):
+    if isinstance(value, Tensor):
         return _plain_tensor(value)
+    if type(value).__module__ == "numpy" and isinstance(value, np.generic):
+        return as_data(value.item(), depth)
     if type(value) in (list, tuple) and depth < 4 and len(value) <= 10_000:
         return type(value)(as_data(item, depth + 1) for item in value)
     return Opaque(type(value).__name__[:60])
 
 
 def _plain_tensor(value: Tensor) -> Any:
+    """A detached copy; tensors without ordinary memory, or with absurdly much of it, become an `Opaque`."""
     try:
-        if value.layout is not torch.strided:
-            return Opaque(f"{value.layout} tensor")
-        return value.detach().resolve_conj().resolve_neg().clone()
+        # Methods of a subclass could run the student's code.
+        with torch._C.DisableTorchFunctionSubclass():
+            plain = value.detach().as_subclass(Tensor)
+            if plain.layout is not torch.strided or plain.device.type == "meta" or plain.is_quantized:
+                return Opaque(f"Tensor ({plain.layout}, {plain.device.type})")
+            if plain.numel() > MAX_ENTRIES:
+                return Opaque(f"Tensor with {plain.numel()} entries")
+            return plain.resolve_conj().resolve_neg().clone()
     except Exception as error:
         return Opaque(f"Tensor ({type(error).__name__})")
 
@@ -139,7 +142,7 @@ def clone_with_layout(tensor: Tensor) -> Tensor:
 
 
 def _shares_memory(value: Any, argument: Any) -> bool:
-    if not (type(value) in (Tensor, torch.nn.Parameter) and isinstance(argument, Tensor)):
+    if not (isinstance(value, Tensor) and isinstance(argument, Tensor)):
         return False
     try:
         return bool(value.numel()) and value.untyped_storage().data_ptr() == argument.untyped_storage().data_ptr()
@@ -152,26 +155,6 @@ def _message(error: BaseException) -> str:
         return str(error)[:MAX_MESSAGE]
     except BaseException:
         return ""
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raises inside the block when the time is up; needs the main thread of a Unix process, else there is no limit."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise _OutOfTime
-
-    before = signal.signal(signal.SIGALRM, stop)
-    # The signal comes again and again, so that a bare `except:` in a student's loop only delays it.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.05)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager

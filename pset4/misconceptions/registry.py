@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +22,14 @@ class Observation:
         arguments: What it was given.
         value: What it returned.
         error: Name of the exception's type, or "".
+        special: Whether this input leaves a choice (ties), so that one misconception can show in several ways.
     """
 
     function: str
     arguments: tuple[Any, ...]
     value: Any = None
     error: str = ""
+    special: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Misconception:
         imitate: Returns what a student with this misconception returns. Library calls only, so that no answer can be
             copied from it.
         example: Arguments of a small counter-example, as a student would type them; may be empty.
-        right: Returns what a right answer returns for the example.
+        right: Returns what a right answer returns.
         names: Names of the arguments, for the counter-example.
     """
 
@@ -92,14 +95,20 @@ def exercises_with_misconceptions() -> tuple[str, ...]:
 
 
 def recognise(exercise: str, observations: Iterable[Observation]) -> Misconception | None:
-    """The first misconception that behaves like the student on every observed call of its function.
+    """The first misconception that behaves like the student in every observed call of its function that returned.
 
-    Observations of other functions do not count. A misconception whose function was never called is not recognised.
+    Calls that raised do not count, but calls that returned where the misconception raises do. At least one of the
+    explained results must be wrong, where the misconception knows what is right. Inputs that leave a choice are left
+    out in a second attempt.
     """
-    observed = list(observations)
+    returned = [o for o in observations if not o.error]
+    return _recognise(exercise, returned) or _recognise(exercise, [o for o in returned if not o.special])
+
+
+def _recognise(exercise: str, observations: Sequence[Observation]) -> Misconception | None:
     for misconception in misconceptions_for(exercise):
-        relevant = [o for o in observed if o.function == misconception.function]
-        if relevant and all(_behaves_like(misconception, o) for o in relevant):
+        relevant = [o for o in observations if o.function == misconception.function]
+        if relevant and all(_behaves_like(misconception, o) for o in relevant) and _some_wrong(misconception, relevant):
             return misconception
     return None
 
@@ -115,11 +124,7 @@ def attempt(function: Imitation, arguments: Sequence[Any]) -> Any:
 def same(value: Any, other: Any, *, tolerance: float = 1e-4) -> bool:
     """Whether two results are equal up to rounding: shapes, and values relative to the largest one."""
     if isinstance(value, Tensor) and isinstance(other, Tensor):
-        if value.shape != other.shape:
-            return False
-        a, b = value.detach().cpu().double(), other.detach().cpu().double()
-        scale = max(1.0, float(b.abs().max())) if b.numel() else 1.0
-        return bool(torch.allclose(a, b, rtol=0.0, atol=tolerance * scale, equal_nan=True))
+        return value.shape == other.shape and largest_difference(value, other) <= tolerance * scale_of(other)
     if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(value) == len(other) and all(
             same(a, b, tolerance=tolerance) for a, b in zip(value, other, strict=True)
@@ -127,6 +132,25 @@ def same(value: Any, other: Any, *, tolerance: float = 1e-4) -> bool:
     if isinstance(value, (int, float)) and isinstance(other, (int, float)):
         return value == other or abs(value - other) <= tolerance * max(1.0, abs(other))
     return type(value) is type(other) and not isinstance(value, Tensor) and bool(value == other)
+
+
+def largest_difference(value: Tensor, other: Tensor) -> float:
+    """Largest absolute difference of two tensors of one shape; infinity where either is not finite."""
+    if not value.numel():
+        return 0.0
+    difference = (as_double(value) - as_double(other)).abs().max().item()
+    return float(difference) if math.isfinite(difference) else math.inf
+
+
+def as_double(value: Tensor) -> Tensor:
+    """Double precision on the CPU; complex numbers stay complex."""
+    plain = value.detach().cpu()
+    return plain.to(torch.complex128 if plain.is_complex() else torch.float64)
+
+
+def scale_of(value: Tensor) -> float:
+    """The largest absolute entry, at least 1: what tolerances are relative to."""
+    return max(1.0, float(as_double(value).abs().max())) if value.numel() else 1.0
 
 
 def show(value: Any) -> str:
@@ -144,6 +168,9 @@ def show(value: Any) -> str:
 
 def _behaves_like(misconception: Misconception, observation: Observation) -> bool:
     imitated = attempt(misconception.imitate, observation.arguments)
-    if observation.error or isinstance(imitated, Exception):
-        return observation.error == type(imitated).__name__
-    return same(observation.value, imitated)
+    return not isinstance(imitated, Exception) and same(observation.value, imitated)
+
+
+def _some_wrong(misconception: Misconception, observations: Iterable[Observation]) -> bool:
+    right = misconception.right
+    return right is None or not all(same(o.value, attempt(right, o.arguments)) for o in observations)

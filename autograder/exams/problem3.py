@@ -1,0 +1,389 @@
+"""Exams of problem 3: the matrix of a convolution, its gradients, the update, and max pooling's gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autograder.exams.cases import (
+    DTYPES,
+    SHAPE,
+    UNCHANGED,
+    Inputs,
+    close,
+    form_properties,
+    judge,
+    judge_devices,
+    judge_errors,
+    judge_layouts,
+    note,
+    real,
+    strided,
+    tensor_or_fail,
+    unchanged,
+)
+from autograder.exams.exam import Examination, exam
+from autograder.exams.verdict import Property
+from pset4 import expected
+from pset4.misconceptions.registry import largest_difference
+from pset4.misconceptions.symptoms import LOOSE, kept_symptom, precision_symptom, shape_symptom
+
+DIAGONALS = "each diagonal holds one kernel value"
+NOT_TRANSPOSED = "rows hold the flipped kernel"
+LONG_KERNEL = "k > N"
+ONE_TAP = "k = 1"
+KERNEL_ERROR = "ValueError for an even or empty kernel"
+
+
+@exam(
+    "p3a_conv_matrix",
+    points=4,
+    from_scratch=True,
+    seconds=5,
+    properties=(
+        Property(DIAGONALS, 1.0, "the matrix is constant along its diagonals, and cut off at the signal's ends."),
+        Property(NOT_TRANSPOSED, 1.0, "M[n, i] is W[n - i]: the kernel runs backwards along a row."),
+        Property(LONG_KERNEL, 0.5, "a kernel longer than the signal fills the matrix, and the rest of it is cut off."),
+        Property(ONE_TAP, 0.25, "a kernel with a single value gives a multiple of the unit matrix."),
+        *form_properties(shape=0.25, unchanged=0.25, layout=0.25),
+        Property(KERNEL_ERROR, 0.5, "an even or empty kernel must raise a ValueError that says so.", "error"),
+    ),
+)
+def conv_matrix_exam(exam: Examination) -> None:
+    """Mirror-image kernels show the diagonals, the others their order."""
+    inputs = Inputs(exam.random)
+
+    def check(name: str, kernel: Tensor, n: int, where: str = "") -> None:
+        judge(exam, "conv1d_matrix", name, (kernel, n), expected.conv1d_matrix, where=where)
+
+    for dtype in DTYPES:
+        for k in (3, 5):
+            check(DIAGONALS, inputs.palindrome(k, dtype), k + inputs.integer(1, 5))
+            check(NOT_TRANSPOSED, inputs.kernel(k, dtype), k + inputs.integer(1, 5))
+        check(NOT_TRANSPOSED, inputs.kernel(5, dtype), 5, "k = n")
+        long_kernel = inputs.kernel if exam.holds(NOT_TRANSPOSED) else inputs.palindrome
+        for n, k in ((1, 3), (2, 5), (inputs.integer(3, 4), inputs.odd(7, 11))):
+            check(LONG_KERNEL, long_kernel(k, dtype), n, f"n = {n}, k = {k}")
+        for n in (1, inputs.integer(3, 6)):
+            check(ONE_TAP, inputs.signal(1, dtype), n, f"n = {n}, k = 1")
+    kernel = inputs.kernel(3)
+    judge_devices(exam, "conv1d_matrix", (kernel, 5), expected.conv1d_matrix)
+    judge_layouts(
+        exam,
+        "conv1d_matrix",
+        (
+            ((strided(kernel), 5), "a kernel with a stride of 2"),
+            ((inputs.signal(1).expand(3), 5), "an expanded kernel"),
+        ),
+    )
+    judge_errors(
+        exam,
+        "conv1d_matrix",
+        KERNEL_ERROR,
+        (((inputs.signal(4), 6), "kernel", "an even kernel"), ((inputs.signal(0), 6), "kernel", "an empty kernel")),
+    )
+
+
+NOT_FLIPPED = "kernel is not flipped again"
+BOUNDARIES = "nothing comes back from beyond the ends"
+EVERY_VALUE = "every value of any signal"
+
+
+@exam(
+    "p3a_backward_input",
+    points=8,
+    from_scratch=True,
+    seconds=5,
+    properties=(
+        Property(NOT_FLIPPED, 2.0, "away from the ends, dC/dx_in[i] must be the sum of W[n - i] grad_out[n] over n."),
+        Property(BOUNDARIES, 1.5, "near the ends, only outputs that exist send a gradient back."),
+        Property(LONG_KERNEL, 1.0, "a kernel longer than the signal is allowed; the gradient still has N values."),
+        Property(ONE_TAP, 0.5, "a kernel with a single value scales grad_out."),
+        Property(EVERY_VALUE, 1.75, "every value must be right: of both signs, constant, long and short."),
+        *form_properties(shape=0.5, unchanged=0.5, layout=0.25),
+    ),
+)
+def backward_input_exam(exam: Examination) -> None:
+    """The transposed convolution, with inputs as for the convolution."""
+    inputs = Inputs(exam.random)
+
+    def check(name: str, grad_out: Tensor, kernel: Tensor, where: str = "", part: slice = slice(None)) -> None:
+        arguments = (grad_out, kernel)
+        judge(exam, "conv1d_backward_input", name, arguments, expected.conv1d_backward_input, where=where, part=part)
+
+    def kernel_like(k: int, dtype: torch.dtype) -> Tensor:
+        return inputs.kernel(k, dtype) if exam.holds(NOT_FLIPPED) else inputs.palindrome(k, dtype)
+
+    for dtype in DTYPES:
+        for k in (3, 5, 7):
+            n = 2 * k + inputs.integer(2, 5)
+            check(NOT_FLIPPED, inputs.signal(n, dtype), inputs.kernel(k, dtype), part=slice(k // 2, n - k // 2))
+        for k in (3, inputs.odd(5, 7)):
+            check(BOUNDARIES, inputs.signal(k + inputs.integer(1, 6), dtype), kernel_like(k, dtype))
+        for n, k in ((1, 3), (2, 5), (inputs.integer(3, 4), inputs.odd(7, 11))):
+            check(LONG_KERNEL, inputs.signal(n, dtype), kernel_like(k, dtype), f"N = {n}, k = {k}")
+        for n in (1, inputs.integer(3, 7)):
+            check(ONE_TAP, inputs.signal(n, dtype), inputs.signal(1, dtype) * 2, f"N = {n}, k = 1")
+        check(EVERY_VALUE, inputs.signal(5, dtype), inputs.kernel(5, dtype), "k = N")
+        check(EVERY_VALUE, -inputs.signal(8, dtype).abs(), inputs.kernel(3, dtype), "a negative grad_out")
+        check(EVERY_VALUE, torch.full((7,), 1.5, dtype=dtype), inputs.kernel(5, dtype), "a constant grad_out")
+    check(EVERY_VALUE, inputs.signal(64), inputs.kernel(15), "a long signal")
+    grad_out, kernel = inputs.signal(7), inputs.kernel(3)
+    judge_devices(exam, "conv1d_backward_input", (grad_out, kernel), expected.conv1d_backward_input)
+    judge_layouts(
+        exam,
+        "conv1d_backward_input",
+        (
+            ((strided(grad_out), kernel), "a grad_out with a stride of 2"),
+            ((grad_out, strided(kernel)), "a kernel with a stride of 2"),
+            ((inputs.signal(1).expand(6), kernel), "an expanded grad_out, as of a sum"),
+        ),
+    )
+
+
+SUMS = "sums over all positions"
+ORDER = "in the kernel's own order"
+ZERO_PADDED = "x_in is zero beyond its ends"
+
+
+@exam(
+    "p3b_backward_kernel",
+    points=8,
+    from_scratch=True,
+    seconds=5,
+    properties=(
+        Property(SUMS, 2.0, "each tap sums grad_out[n] x_in[n - m] over all positions n."),
+        Property(ORDER, 2.0, "entry 0 belongs to W[-(k - 1)/2], as in the kernel."),
+        Property(ZERO_PADDED, 1.5, "where n - m leaves the signal, x_in counts as zero; the other taps still count."),
+        Property(LONG_KERNEL, 1.0, "a kernel longer than the signal is allowed; taps that never meet it get zero."),
+        Property(ONE_TAP, 0.5, "the gradient of a single tap is the sum of grad_out times x_in."),
+        *form_properties(shape=0.5, unchanged=0.25, layout=0.25),
+    ),
+)
+def backward_kernel_exam(exam: Examination) -> None:
+    """Values count in either order, except for `ORDER`; signals with quiet ends leave the padding out of it."""
+    inputs = Inputs(exam.random)
+    function, right = "conv1d_backward_kernel", expected.conv1d_backward_kernel
+
+    def quiet_ends(n: int, k: int, dtype: torch.dtype) -> Tensor:
+        signal = inputs.signal(n, dtype)
+        signal[: k // 2] = signal[n - k // 2 :] = 0
+        return signal
+
+    def check(name: str, grad_out: Tensor, x_in: Tensor, k: int, where: str = "") -> None:
+        either = exam.holds(ORDER) is False or name == SUMS
+        judge(exam, function, name, (grad_out, x_in, k), right, where=where, either_order=either)
+
+    for dtype in DTYPES:
+        for k in (3, 5, 7):
+            n = 3 * k + inputs.integer(1, 5)
+            grad_out, x_in = quiet_ends(n, k, dtype), quiet_ends(n, k, dtype)
+            check(SUMS, grad_out, x_in, k)
+            judge(exam, function, ORDER, (grad_out, x_in, k), right)
+        for k in (3, inputs.odd(5, 7)):
+            n = k + inputs.integer(1, 6)
+            check(ZERO_PADDED, inputs.signal(n, dtype), inputs.signal(n, dtype), k)
+        check(ZERO_PADDED, inputs.signal(5, dtype), inputs.signal(5, dtype), 5, "k = N")
+        for n, k in ((1, 3), (2, 5), (inputs.integer(3, 4), inputs.odd(7, 11))):
+            check(LONG_KERNEL, inputs.signal(n, dtype), inputs.signal(n, dtype), k, f"N = {n}, k = {k}")
+        for n in (1, inputs.integer(4, 7)):
+            check(ONE_TAP, inputs.signal(n, dtype), inputs.signal(n, dtype) * 2, 1, f"N = {n}, k = 1")
+    check(ZERO_PADDED, inputs.signal(64), inputs.signal(64), 15, "a long signal")
+    grad_out, x_in = inputs.signal(7), inputs.signal(7)
+    judge_devices(exam, function, (grad_out, x_in, 3), right)
+    judge_layouts(
+        exam,
+        function,
+        (
+            ((strided(grad_out), x_in, 3), "a grad_out with a stride of 2"),
+            ((grad_out, strided(x_in), 3), "an x_in with a stride of 2"),
+            ((inputs.signal(1).expand(7), x_in, 3), "an expanded grad_out, as of a sum"),
+            ((grad_out, inputs.signal(1).expand(7), 3), "an expanded x_in"),
+        ),
+    )
+
+
+DOWNHILL = "step against the gradient"
+SCALED = "step is the gradient times the learning rate"
+
+
+@exam(
+    "p3b_update",
+    points=2,
+    seconds=5,
+    properties=(
+        Property(DOWNHILL, 1.0, "the new kernel lies in the direction of minus the gradient."),
+        Property(SCALED, 0.5, "the step is as long as the learning rate times the gradient, and starts at the kernel."),
+        Property(SHAPE, 0.25, "the result must have the kernel's shape, dtype and device.", "form"),
+        Property(UNCHANGED, 0.25, "your function changes its input in place; return a new kernel.", "form"),
+    ),
+)
+def update_exam(exam: Examination) -> None:
+    """Direction and length of the step are judged apart."""
+    inputs = Inputs(exam.random)
+    for dtype in DTYPES:
+        for k, rate in ((1, 0.25), (3, 0.01), (5, 1.5), (7, 0.1)):
+            judge_update(exam, inputs.signal(k, dtype), inputs.kernel(k, dtype) * 3, rate)
+        judge_update(exam, inputs.signal(3, dtype), torch.zeros(3, dtype=dtype), 0.1)
+    arguments = (inputs.signal(3), inputs.signal(3), 0.1)
+    judge_devices(exam, "update_kernel", arguments, expected.update_kernel)
+
+
+def judge_update(exam: Examination, kernel: Tensor, gradient: Tensor, rate: float) -> None:
+    """One step of gradient descent."""
+    outcome = exam.ask("update_kernel", kernel, gradient, rate)
+    if not unchanged((kernel, gradient), outcome):
+        exam.fail(
+            UNCHANGED, "`update_kernel` changes its input in place; return a new kernel.", symptom="input_changed"
+        )
+    value = tensor_or_fail(exam, "update_kernel", DOWNHILL, outcome, "")
+    if value is None:
+        exam.fail(SCALED, exam.failures[DOWNHILL])
+        return
+    found = shape_symptom("update_kernel", value, kernel)
+    if found:
+        for name in (DOWNHILL, SCALED, SHAPE):
+            exam.fail(name, found.text, symptom=found.name)
+        return
+    note(exam, SHAPE, kept_symptom("update_kernel", value, kernel))
+    right = expected.update_kernel(kernel.double(), gradient.double(), rate)
+    note(exam, SHAPE, precision_symptom("update_kernel", value, right) if close(value, right) else None)
+    step, right_step = real(value) - kernel.double(), right - kernel.double()
+    if not bool(gradient.any()):
+        if not close(step, right_step):
+            exam.fail(SCALED)
+        return
+    cosine = float(torch.nn.functional.cosine_similarity(step, right_step, dim=0))
+    # float32 keeps only some digits of a step that is small beside the kernel.
+    if not cosine > 1 - 1e-3:
+        exam.fail(DOWNHILL)
+    if not abs(step.norm() - right_step.norm()) <= 1e-3 * float(right_step.norm()):
+        exam.fail(SCALED)
+
+
+AT_MAXIMUM = "gradient goes to the maximum"
+OVERLAP = "overlapping windows add up"
+NEGATIVE = "negative inputs"
+TIES = "ties"
+SIZE_ONE = "size = 1"
+SIZE_N = "size = N"
+
+
+@exam(
+    "p3d_maxpool_backward",
+    points=10,
+    from_scratch=True,
+    seconds=5,
+    properties=(
+        Property(AT_MAXIMUM, 2.0, "each window's gradient belongs to its maximum, wherever in the window it stands."),
+        Property(OVERLAP, 2.5, "an input that is the maximum of several windows gets the sum of their gradients."),
+        Property(NEGATIVE, 1.0, "negative inputs have a maximum too, and it gets the gradient."),
+        Property(TIES, 1.5, "the shares that a window gives to its equal maxima must be >= 0 and sum to 1."),
+        Property(SIZE_ONE, 0.5, "windows of one value pass the gradient through."),
+        Property(SIZE_N, 0.5, "a window as long as the signal gives its gradient to one input."),
+        Property(EVERY_VALUE, 0.75, "every value must be right: of both signs, long and short."),
+        *form_properties(shape=0.5, unchanged=0.5, layout=0.25),
+    ),
+)
+def maxpool_backward_exam(exam: Examination) -> None:
+    """Rising and falling signals leave the overlap out of it: there, every window has a maximum of its own."""
+    inputs = Inputs(exam.random)
+    function, right = "maxpool1d_backward", expected.maxpool1d_backward
+
+    def check(name: str, x_in: Tensor, size: int, where: str = "") -> None:
+        grad_out = inputs.signal(len(x_in) - size + 1, x_in.dtype)
+        judge(exam, function, name, (grad_out, x_in, size), right, where=where)
+
+    for dtype in DTYPES:
+        for size in (2, 3, inputs.integer(4, 5)):
+            rising = inputs.distinct(size + inputs.integer(3, 6), dtype).abs().sort().values + 1
+            check(AT_MAXIMUM, rising, size, "a rising signal")
+            check(AT_MAXIMUM, rising.flip(0).contiguous(), size, "a falling signal")
+            check(NEGATIVE, -rising, size, "a falling signal below zero")
+            check(NEGATIVE, -rising.flip(0), size, "a rising signal below zero")
+            check(OVERLAP, inputs.distinct(size + inputs.integer(4, 8), dtype).abs() * 3 + 1, size)
+            check(OVERLAP, peak(size, dtype), size, "a single peak")
+        check(SIZE_ONE, inputs.distinct(inputs.integer(3, 6), dtype).abs() + 1, 1, "size = 1")
+        check(SIZE_ONE, inputs.signal(1, dtype).abs(), 1, "N = 1")
+        for n in (2, inputs.integer(4, 7)):
+            check(SIZE_N, inputs.distinct(n, dtype).abs() + 1, n, "size = N")
+        if exam.holds(OVERLAP):
+            check(NEGATIVE, -inputs.distinct(10, dtype).abs() * 3 - 1, 3, "negative inputs")
+        check(EVERY_VALUE, inputs.distinct(12, dtype), inputs.integer(2, 4), "inputs of both signs")
+    check(EVERY_VALUE, inputs.distinct(64), 5, "a long signal")
+    judge_ties(exam, inputs)
+    grad_out, x_in = inputs.signal(6), inputs.distinct(8)
+    judge_devices(exam, function, (grad_out, x_in, 3), right)
+    judge_layouts(
+        exam,
+        function,
+        (
+            ((strided(grad_out), x_in, 3), "a grad_out with a stride of 2"),
+            ((grad_out, strided(x_in), 3), "an x_in with a stride of 2"),
+            ((inputs.signal(1).expand(6), x_in, 3), "an expanded grad_out, as of a sum"),
+            ((grad_out, inputs.signal(1).expand(8), 3), "an expanded x_in"),
+        ),
+    )
+
+
+def peak(size: int, dtype: torch.dtype) -> Tensor:
+    """One value that is the maximum of all `size` windows that hold it."""
+    distance = (torch.arange(2 * size - 1) - (size - 1)).abs().to(dtype)
+    return size + 1 - distance + torch.arange(2 * size - 1).to(dtype) / (8 * size)
+
+
+def judge_ties(exam: Examination, inputs: Inputs) -> None:
+    """Ties, by any rule: a window alone first; then, where overlaps add up, window by window and all together."""
+    for dtype in DTYPES:
+        judge_window(exam, torch.full((4,), 1.5, dtype=dtype), inputs)
+        judge_window(exam, torch.tensor([2.0, 3.0, 1.0, 3.0, 3.0], dtype=dtype), inputs)
+        if exam.holds(OVERLAP):
+            judge_rule(exam, torch.full((5,), -1.0, dtype=dtype), 2, inputs)
+            judge_rule(exam, torch.tensor([1.0, 3.0, 3.0, 2.0, 3.0, 0.0], dtype=dtype), 3, inputs)
+
+
+def judge_window(exam: Examination, x_in: Tensor, inputs: Inputs) -> None:
+    """One window over the whole signal, with ties: its shares."""
+    gradient = inputs.signal(1, x_in.dtype)
+    shares = ask_for_ties(exam, gradient, x_in, len(x_in))
+    if shares is not None:
+        judge_shares(exam, shares / float(gradient), x_in, slice(None))
+
+
+def judge_rule(exam: Examination, x_in: Tensor, size: int, inputs: Inputs) -> None:
+    """The shares of each window by itself, and that gradients of several windows are their sum."""
+    grad_out = inputs.signal(len(x_in) - size + 1, x_in.dtype)
+    total = torch.zeros(len(x_in), dtype=torch.float64)
+    for n in range(len(grad_out)):
+        alone = torch.zeros_like(grad_out)
+        alone[n] = grad_out[n]
+        part = ask_for_ties(exam, alone, x_in, size)
+        if part is None:
+            return
+        judge_shares(exam, part / float(grad_out[n]), x_in, slice(n, n + size))
+        total += part
+    together = ask_for_ties(exam, grad_out, x_in, size)
+    if together is not None and not close(together, total):
+        exam.fail(TIES, "with ties, the gradients of several windows must add up as they do without.")
+
+
+def ask_for_ties(exam: Examination, grad_out: Tensor, x_in: Tensor, size: int) -> Tensor | None:
+    """The gradient in float64, or None (and `TIES` missed) if there is none of the right shape."""
+    outcome = exam.ask("maxpool1d_backward", grad_out, x_in, size, special=True)
+    value = tensor_or_fail(exam, "maxpool1d_backward", TIES, outcome, "ties")
+    if value is None:
+        return None
+    found = shape_symptom("maxpool1d_backward", value, x_in)
+    if found:
+        exam.fail(TIES, found.text)
+        return None
+    return real(value)
+
+
+def judge_shares(exam: Examination, shares: Tensor, x_in: Tensor, window: slice) -> None:
+    """Fails `TIES` unless the shares are >= 0, sit on the window's maxima, and sum to 1."""
+    maxima = torch.zeros(len(x_in), dtype=torch.bool)
+    maxima[window] = x_in[window] == x_in[window].max()
+    off_maxima = largest_difference(shares.masked_fill(maxima, 0), torch.zeros_like(shares))
+    if not (off_maxima <= LOOSE and float(shares.min()) >= -LOOSE and abs(float(shares.sum()) - 1) <= LOOSE):
+        exam.fail(TIES)

@@ -1,0 +1,70 @@
+"""What right answers to problems 1 and 3 return, from library calls that the exercises ban.
+
+The visible checks, the hidden exams and the misconceptions compare with these. Nothing here can be handed in: every
+function is a call of torch's own convolution, pooling, optimiser or automatic differentiation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def correlate(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
+    """torch's convolution layer, which is a cross-correlation: (N,), (k,) -> (N + 2 padding - k + 1,)."""
+    return F.conv1d(x[None, None], kernel[None, None], padding=padding)[0, 0]
+
+
+def conv1d(x_in: Tensor, kernel: Tensor) -> Tensor:
+    """Convolution with zero padding on both sides: (N,), (k,) -> (N,)."""
+    return correlate(x_in, kernel.flip(0), len(kernel) // 2)
+
+
+def maxpool1d(x_in: Tensor, size: int) -> Tensor:
+    """Maximum of each complete window, stride 1: (N,) -> (N - size + 1,)."""
+    return F.max_pool1d(x_in[None], size, stride=1)[0]
+
+
+def conv1d_matrix(kernel: Tensor, n: int) -> Tensor:
+    """Matrix of the convolution, (n, n): the columns are the convolved unit vectors."""
+    units = torch.eye(n, dtype=kernel.dtype, device=kernel.device)
+    if not n:
+        return units
+    return F.conv1d(units[:, None], kernel.flip(0)[None, None], padding=len(kernel) // 2)[:, 0].T
+
+
+def conv1d_backward_input(grad_out: Tensor, kernel: Tensor) -> Tensor:
+    """dC/dx_in of the convolution, by automatic differentiation: (N,), (k,) -> (N,)."""
+    return vector_jacobian(lambda x: conv1d(x, kernel), torch.zeros_like(grad_out), grad_out)
+
+
+def conv1d_backward_kernel(grad_out: Tensor, x_in: Tensor, kernel_size: int) -> Tensor:
+    """dC/dW of the convolution, by automatic differentiation: (N,), (N,) -> (k,)."""
+    return vector_jacobian(lambda kernel: conv1d(x_in, kernel), x_in.new_zeros(kernel_size), grad_out)
+
+
+def update_kernel(kernel: Tensor, grad_kernel: Tensor, learning_rate: float) -> Tensor:
+    """One step of torch's own gradient descent: (k,), (k,) -> (k,)."""
+    weights = torch.nn.Parameter(kernel.detach().clone())
+    weights.grad = grad_kernel.detach().clone()
+    torch.optim.SGD([weights], lr=learning_rate).step()
+    return weights.detach()
+
+
+def maxpool1d_backward(grad_out: Tensor, x_in: Tensor, size: int) -> Tensor:
+    """dC/dx_in of the pooling, by automatic differentiation: (N - size + 1,), (N,) -> (N,).
+
+    Where a window has several maxima, torch gives its gradient to the first.
+    """
+    return vector_jacobian(lambda x: maxpool1d(x, size), x_in, grad_out)
+
+
+def vector_jacobian(function: Callable[[Tensor], Tensor], at: Tensor, grad_out: Tensor) -> Tensor:
+    """Gradient of `sum(grad_out * function(x))` at `x = at`, whatever the global gradient mode is."""
+    with torch.enable_grad():
+        x = at.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(function(x), x, grad_out)
+    return gradient
