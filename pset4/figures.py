@@ -13,13 +13,13 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from torch import Tensor, nn
 
 from pset4.imagenet import class_name
+from pset4.trace import Path, class_probabilities
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 LINE_STYLES = (("o", "-", BLUE), ("s", "--", ORANGE), ("^", ":", GREEN), ("D", "-.", GREY))
@@ -81,7 +81,7 @@ def _round_factor(difference: Tensor) -> float:
     large = float(sizes.kthvalue(max(1, math.ceil(0.995 * sizes.numel()))).values)
     if large == 0:
         return 1.0
-    exact = max(0.5 / large, 1.0)
+    exact = max(0.501 / large, 1.0)  # a little more than a half, against rounding
     power = 10.0 ** math.floor(math.log10(exact))
     return next(step * power for step in (5, 2, 1) if step * power <= exact)
 
@@ -107,15 +107,13 @@ def top5(model: nn.Module, image: Tensor) -> list[Prediction]:
     Returns:
         Five pairs (class id, probability).
     """
-    with torch.no_grad():
-        logits = model(image.detach().unsqueeze(0) if image.dim() == 3 else image.detach())
-    return _as_predictions(torch.softmax(logits.double(), dim=-1), 5)
+    return _as_predictions(class_probabilities(model, image.unsqueeze(0) if image.dim() == 3 else image), 5)
 
 
 def _as_predictions(predictions: Tensor | Sequence[Prediction], k: int) -> list[Prediction]:
     if not isinstance(predictions, Tensor):
         return [(int(class_id), float(probability)) for class_id, probability in predictions][:k]
-    row = predictions.detach().double().cpu().squeeze(0)
+    row = predictions.detach().cpu().double().squeeze(0)
     if row.dim() != 1:
         raise ValueError(f"expected the probabilities of one image, (K,) or (1, K), not {tuple(predictions.shape)}")
     if float(row.min()) < 0 or abs(float(row.sum()) - 1) > 1e-3:
@@ -176,7 +174,11 @@ def _plot_top5(axes: Axes, predictions: Sequence[Prediction], title: str, target
 
 
 def draw_top5(
-    predictions: Tensor | Sequence[Prediction], *, title: str = "", target: int | None = None, image: Tensor | None = None
+    predictions: Tensor | Sequence[Prediction],
+    *,
+    title: str = "",
+    target: int | None = None,
+    image: Tensor | None = None,
 ) -> Figure:
     """A bar chart of the five most probable classes, with names on the axis and probabilities on the bars.
 
@@ -201,7 +203,11 @@ def draw_top5(
 
 
 def show_top5(
-    predictions: Tensor | Sequence[Prediction], *, title: str = "", target: int | None = None, image: Tensor | None = None
+    predictions: Tensor | Sequence[Prediction],
+    *,
+    title: str = "",
+    target: int | None = None,
+    image: Tensor | None = None,
 ) -> None:
     """Displays `draw_top5` of the same arguments."""
     pairs = _as_predictions(predictions, 5)
@@ -229,6 +235,11 @@ def _plot_image(axes: Axes, image: Tensor, title: str, caption: str = "") -> Non
     axes.set_xlabel(caption, fontsize=9)
 
 
+def _set_title(figure: Figure, title: str) -> None:
+    if title:
+        figure.suptitle(title + "\n", fontsize=11, linespacing=0.4)
+
+
 def draw_attack(
     original: Tensor,
     attacked: Tensor,
@@ -248,12 +259,12 @@ def draw_attack(
             attacks are to be compared.
     """
     difference, factor = magnified_difference(original, attacked, magnify)
-    figure = Figure(figsize=(MAX_WIDTH, 3.5), layout="constrained")
+    figure = Figure(figsize=(MAX_WIDTH, 3.6), layout="constrained")
     panels = figure.subplots(1, 3)
     _plot_image(panels[0], _single(original, "original"), names[0])
     _plot_image(panels[1], _single(attacked, "attacked"), names[1])
     _plot_image(panels[2], difference, f"difference × {factor:g}  (grey: no change)")
-    figure.suptitle(title, fontsize=11)
+    _set_title(figure, title)
     figure.supxlabel(f"Change, with pixels in [0, 1]:  {measure_change(original, attacked)}", fontsize=10)
     return figure
 
@@ -272,6 +283,12 @@ def show_attack(
     present(figure, f"{title}: {words}" if title else words)
 
 
+def _plot_difference(axes: Axes, original: Tensor, image: Tensor, factor: float | None = None) -> None:
+    difference, factor = magnified_difference(original, image, factor)
+    caption = str(measure_change(original, image)).replace(",  ", "\n")
+    _plot_image(axes, difference, f"difference × {factor:g}", caption)
+
+
 def draw_row(
     images: Sequence[Tensor],
     titles: Sequence[str],
@@ -281,6 +298,8 @@ def draw_row(
     title: str = "",
 ) -> Figure:
     """Images side by side and, if `original` is given, below each its magnified difference and the two norms.
+
+    Below an image that equals the original, nothing stands.
 
     Args:
         images: At least one image, each (3, H, W) or (1, 3, H, W), pixels in [0, 1].
@@ -294,19 +313,26 @@ def draw_row(
         ValueError: If there is no image, or the number of titles differs.
     """
     if not images or len(images) != len(titles):
-        raise ValueError(f"expected one title for each image and at least one image, not {len(images)} and {len(titles)}")
+        raise ValueError(
+            f"expected one title for each image and at least one image, not {len(images)} and {len(titles)}"
+        )
     n_rows, side = (1 if original is None else 2), min(2.9, MAX_WIDTH / len(images))
-    figure = Figure(figsize=(side * len(images), n_rows * (side + 0.45) + 0.2), layout="constrained")
+    figure = Figure(
+        figsize=(side * len(images), n_rows * (side + 0.5) + 0.3 * bool(title) - 0.15 * (n_rows == 1)),
+        layout="constrained",
+    )
     panels = figure.subplots(n_rows, len(images), squeeze=False)
     for column, (image, name) in enumerate(zip(images, titles, strict=True)):
         _plot_image(panels[0, column], _single(image), name)
     if original is not None:
-        factor = magnify or min(magnified_difference(original, image)[1] for image in images)
+        changed = [image for image in images if measure_change(original, image).l2 > 0]
+        factor = magnify or min((magnified_difference(original, image)[1] for image in changed), default=1.0)
         for column, image in enumerate(images):
-            difference, _ = magnified_difference(original, image, factor)
-            caption = str(measure_change(original, image)).replace(",  ", "\n")
-            _plot_image(panels[1, column], difference, f"difference × {factor:g}", caption)
-    figure.suptitle(title, fontsize=11)
+            if measure_change(original, image).l2 > 0:
+                _plot_difference(panels[1, column], original, image, factor)
+            else:
+                panels[1, column].axis("off")
+    _set_title(figure, title)
     return figure
 
 
@@ -324,7 +350,7 @@ def show_row(
         for image, name in zip(images, titles, strict=True)
     )
     figure = draw_row(images, titles, original=original, magnify=magnify, title=title)
-    present(figure, f"{title}: {words}" if title else words)
+    present(figure, f"{title or 'Images'}: {words}")
 
 
 def draw_sweep(eps: Sequence[float], curves: Mapping[str, Sequence[float]], *, target: int) -> Figure:
@@ -368,6 +394,57 @@ def show_sweep(eps: Sequence[float], curves: Mapping[str, Sequence[float]], *, t
     present(draw_sweep(eps, curves, target=target), f"Probability of {class_name(target)} against eps. {words}")
 
 
+def draw_paths(paths: Sequence[Path]) -> Figure:
+    """The target's probability and the distance from the original after each step of an attack, one line a target.
+
+    The smallest change that fools the network is marked with a ring.
+
+    Args:
+        paths: At least one, each with its own target.
+
+    Raises:
+        ValueError: If there is no path.
+    """
+    if not paths:
+        raise ValueError("expected at least one Path, as `follow` returns it")
+    figure = Figure(figsize=(MAX_WIDTH, 3.3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for path, (marker, dash, colour) in zip(paths, LINE_STYLES, strict=False):
+        name, success = class_name(path.class_id), path.smallest_success()
+        for axes, values in ((left, path.probabilities[:, path.class_id]), (right, path.l2)):
+            axes.plot(values.tolist(), marker=marker, markersize=4, linestyle=dash, color=colour, label=name)
+            if success is not None:
+                axes.plot(success, float(values[success]), "o", markersize=13, fillstyle="none", color=colour)
+        if success is not None:
+            distance = float(path.l2[success])
+            below = {"xytext": (8, -14), "textcoords": "offset points", "fontsize": 9, "color": colour}
+            right.annotate(f"{name}: {distance:.2f} at step {success}", (success, distance), **below)
+    left.set_ylabel("probability of the target")
+    left.set_ylim(-0.03, 1.03)
+    right.set_ylabel("L2 distance from the original")
+    right.set_ylim(bottom=0)
+    left.legend(frameon=False, loc="upper left", handlelength=3.5)
+    left.set_title("How sure is the network?  ○ first fooled here", fontsize=10, loc="left")
+    right.set_title("How large is the change?", fontsize=10, loc="left")
+    for axes in (left, right):
+        axes.set_xlabel("step of the attack")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    return figure
+
+
+def show_paths(paths: Sequence[Path]) -> None:
+    """Displays `draw_paths` of the same arguments."""
+    present(draw_paths(paths), "Attacks step by step. " + "; ".join(_in_words(path) for path in paths))
+
+
+def _in_words(path: Path) -> str:
+    success = path.smallest_success()
+    if success is None:
+        return f"{class_name(path.class_id)}: no image on the way fools the network"
+    return f"{class_name(path.class_id)}: smallest success at step {success}, L2 {float(path.l2[success]):.2f}"
+
+
 @dataclass(frozen=True)
 class LayerResult:
     """One image that was made to excite one layer.
@@ -405,18 +482,16 @@ def draw_layer_norms(original: Tensor, results: Sequence[LayerResult], *, title:
     _plot_image(panels[0, 0], _single(original), "original")
     _plot_gains(panels[1, 0], results)
     for column, result in enumerate(results, start=1):
-        difference, factor = magnified_difference(original, result.image)
         _plot_image(panels[0, column], _single(result.image), f"layer {result.layer} excited")
-        caption = str(measure_change(original, result.image)).replace(",  ", "\n")
-        _plot_image(panels[1, column], difference, f"difference × {factor:g}", caption)
-    figure.suptitle(title, fontsize=11)
+        _plot_difference(panels[1, column], original, result.image)
+    _set_title(figure, title)
     return figure
 
 
 def _plot_gains(axes: Axes, results: Sequence[LayerResult]) -> None:
     gains = [result.after / result.before for result in results]
     bars = axes.bar([f"{result.layer}" for result in results], gains, color=BLUE, width=0.6)
-    axes.bar_label(bars, [f"× {gain:.2g}" for gain in gains], fontsize=9)
+    axes.bar_label(bars, [f"× {gain:.3g}" for gain in gains], fontsize=9)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set_ylim(0, max([*gains, 1]) * 1.18)
     axes.set_title("gain of the norm", fontsize=10)
