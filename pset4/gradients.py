@@ -152,7 +152,7 @@ class ThreeWays:
             for name, (left, right), trusted in slopes
             if not trusted
         ]
-        return [*kinks, ABOUT_KINKS] if kinks else []
+        return [" ".join(kinks), ABOUT_KINKS] if kinks else []
 
     def __str__(self) -> str:
         """The table as text."""
@@ -178,7 +178,7 @@ ABOUT_KINKS = (
     "Not trusted: the point lies on a kink, or less than one step from it. There is no single derivative there. "
     "Finite differences average the two slopes, and autograd picks one."
 )
-HEADINGS = ("derivative with respect to", "your formula", "finite differences", "autograd", "your formula ...")
+HEADINGS = ("derivative with respect to", "your formula", "finite differences", "autograd", "verdict on your formula")
 
 
 def _html_row(row: tuple[str, ...]) -> str:
