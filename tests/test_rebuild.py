@@ -34,7 +34,7 @@ def course() -> Notebook:
     cells = [
         cell("markdown", "# Problem"),
         cell("code", "import torch\nN = 3", "setup", locked=True),
-        cell("code", "helper = 1"),
+        cell("code", "support = 1"),
         cell("markdown", "Question one"),
         cell("markdown", "*Your answer here.*", "words", grade=True, solution=True, points=4),
         cell("code", f"def first(x):\n    {STUB}", "one", solution=True),
@@ -231,19 +231,19 @@ def test_answers_that_stand_in_one_cell_are_not_overwritten_by_released_text() -
 
 def test_an_edited_given_cell_without_id_is_run_after_ours() -> None:
     notebook = answered()
-    notebook["cells"][2]["source"] = "helper = 2"
+    notebook["cells"][2]["source"] = "support = 2"
     texts = sources(hand_in(notebook))
-    assert texts.index("helper = 1") < texts.index("helper = 2") < texts.index(FIRST)
+    assert texts.index("support = 1") < texts.index("support = 2") < texts.index(FIRST)
 
 
-def test_helpers_run_before_the_test_that_needs_them_when_tests_were_deleted() -> None:
+def test_support_cells_run_before_the_test_that_needs_them_when_tests_were_deleted() -> None:
     notebook = answered()
     notebook["cells"] = [notebook["cells"][n] for n in (0, 1, 2, 3, 4, 5)] + [
-        cell("code", "def helper_of_first(): ..."),
+        cell("code", "def support_of_first(): ..."),
         notebook["cells"][8],
     ]
     texts = sources(hand_in(notebook))
-    assert texts.index(FIRST) < texts.index("def helper_of_first(): ...") < texts.index("hidden(first)")
+    assert texts.index(FIRST) < texts.index("def support_of_first(): ...") < texts.index("hidden(first)")
 
 
 def test_a_missing_answer_is_the_released_text() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgpack
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pset4.specs import FeaturesSpec, NetworkSpec, StepSpec
 
@@ -85,7 +85,7 @@ class Packer:
             return ["l" if kind is list else "t", *(self.pack(item) for item in value)]
         if kind is dict:
             return ["d", [self.pack(key) for key in value], [self.pack(item) for item in value.values()]]
-        if isinstance(value, Tensor):
+        if kind in (Tensor, nn.Parameter):  # a subclass decides itself what its methods do
             return self._tensor(value)
         if kind in (NetworkSpec, FeaturesSpec, StepSpec):
             return self._spec(value)
@@ -202,7 +202,7 @@ class Unpacker:
         return dict(zip(keys, (self.unpack(item, depth + 1) for item in fields[1]), strict=True))
 
     def _tensor(self, fields: list[Any], _depth: int) -> Tensor | Unknown:
-        name, shape, strides, offset, start, length, device = _fields(fields, 7)
+        name, shape, strides, offset, start, length, device = _fields(_one(fields, list), 7)
         if type(name) is not str or name not in DTYPES:
             raise ProtocolError("unknown dtype")
         if device not in DEVICES:

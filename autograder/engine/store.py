@@ -166,6 +166,23 @@ class Store:
                 found.append(_from_json(body))
         return sorted(found, key=lambda bundle: (bundle.key.student, bundle.key.notebook))
 
+    def begin(self, student: str, assignment: str) -> None:
+        """Notes that a submission is about to be graded; until `finish`, what nbgrader holds of it is not its grade."""
+        marker = self._marker(student, assignment)
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(marker, b"")
+
+    def finish(self, student: str, assignment: str) -> None:
+        """Notes that nbgrader holds the whole grade."""
+        self._marker(student, assignment).unlink(missing_ok=True)
+
+    def pending(self, student: str, assignment: str) -> bool:
+        """Whether the submission's grading began and did not come to its end."""
+        return self._marker(student, assignment).exists()
+
+    def _marker(self, student: str, assignment: str) -> Path:
+        return self.path(Key(student, assignment, "x")).parent / "pending"
+
     def _sign(self, body: bytes) -> str:
         return hmac.new(self._secret, b"bundle:" + body, sha256).hexdigest()
 

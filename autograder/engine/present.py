@@ -1,0 +1,95 @@
+"""Puts results into the notebook that nbgrader stores: verdicts as the test cells' outputs, remarks as a cell on top.
+
+nbgrader reads a test cell's first `execute_result` as its points (`nbgrader.utils.determine_grade`); everything else
+that students, Formgrader and feedback pages see is ordinary nbformat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autograder.engine.store import Bundle, Output
+from autograder.exams.verdict import Verdict
+
+Json = dict[str, Any]
+
+TEST_SUFFIX = "_test"
+
+
+def exercise_of(cell: Mapping[str, Any]) -> str:
+    """The exercise that a hidden test cell examines, or "" for every other cell."""
+    nbgrader = cell.get("metadata", {}).get("nbgrader", {})
+    grade_id = str(nbgrader.get("grade_id", ""))
+    is_test = cell["cell_type"] == "code" and nbgrader.get("grade") and not nbgrader.get("solution")
+    return grade_id.removesuffix(TEST_SUFFIX) if is_test and grade_id.endswith(TEST_SUFFIX) else ""
+
+
+def cell_name(notebook: Mapping[str, Any], place: int) -> str:
+    """How a cell is called in remarks: by its id, or by its number counting from 1."""
+    nbgrader = notebook["cells"][place].get("metadata", {}).get("nbgrader", {})
+    return str(nbgrader.get("grade_id") or f"number {place + 1}")
+
+
+def displayed(outputs: Sequence[Mapping[str, Any]]) -> list[Output]:
+    """A cell's outputs, of which none is a result: in a visible check, nbgrader would take a number for points."""
+    return [_display(output) if output["output_type"] == "execute_result" else dict(output) for output in outputs]
+
+
+def _display(output: Mapping[str, Any]) -> Output:
+    return {"output_type": "display_data", "data": output["data"], "metadata": output.get("metadata", {})}
+
+
+def _stream(text: str) -> Output:
+    return {"output_type": "stream", "name": "stdout", "text": text}
+
+
+def verdict_outputs(verdict: Verdict, max_points: float) -> list[Output]:
+    """What a hidden test cell shows: the report, and the points as its result.
+
+    Args:
+        verdict: The verdict on the exercise.
+        max_points: What the notebook's cell is worth; nbgrader refuses a score above it.
+    """
+    points = float(min(max(verdict.points, 0.0), max_points))
+    result = {
+        "output_type": "execute_result",
+        "execution_count": None,
+        "data": {"text/plain": repr(points)},
+        "metadata": {},
+    }
+    return [_stream(verdict.report() + "\n"), result]
+
+
+def present(notebook: Mapping[str, Any], bundle: Bundle) -> Json:
+    """The notebook as it is stored: executed cells with their outputs, test cells with their verdicts, remarks on top.
+
+    Args:
+        notebook: The rebuilt notebook.
+        bundle: The result of its run.
+    """
+    cells = [_presented(cell, place, bundle) for place, cell in enumerate(notebook["cells"])]
+    remarks = bundle.remarks if bundle.status != "graded" or not bundle.sandboxed else ()
+    top = [_remarks_cell(bundle, remarks)] if remarks else []
+    return {**notebook, "cells": [*top, *cells]}
+
+
+def _presented(cell: Mapping[str, Any], place: int, bundle: Bundle) -> Json:
+    if cell["cell_type"] != "code":
+        return dict(cell)
+    exercise = exercise_of(cell)
+    outputs = list(bundle.outputs.get(place, ()))
+    if exercise and exercise in bundle.verdicts:
+        outputs = verdict_outputs(bundle.verdicts[exercise], float(cell["metadata"]["nbgrader"].get("points", 0)))
+    return {**cell, "execution_count": None, "outputs": outputs}
+
+
+def _remarks_cell(bundle: Bundle, remarks: Sequence[str]) -> Json:
+    """Remarks hold words from the submission: they are shown as preformatted text, which no renderer executes."""
+    lines = "\n".join(f"    - {' '.join(remark.split())}" for remark in remarks)
+    return {
+        "cell_type": "markdown",
+        "id": "grading-remarks",
+        "metadata": {"deletable": False, "editable": False, "pset4": {"origin": "remarks"}},
+        "source": f"**While grading** (status: {bundle.status})\n\n{lines}",
+    }
