@@ -7,7 +7,6 @@ Ito (2008), and no figure needs them: bars, lines and panels differ in hatching,
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from torch import Tensor, nn
 
+from pset4.display import present
 from pset4.imagenet import class_name
 from pset4.trace import Path, class_probabilities
 
@@ -505,17 +505,3 @@ def show_layer_norms(original: Tensor, results: Sequence[LayerResult], *, title:
     """Displays `draw_layer_norms` of the same arguments."""
     words = "; ".join(f"layer {r.layer}: norm of the features {r.before:.3g} -> {r.after:.3g}" for r in results)
     present(draw_layer_norms(original, results, title=title), f"{title}: {words}" if title else words)
-
-
-def present(figure: Figure, alt: str) -> None:
-    """Displays a figure in the notebook as a PNG with a text alternative.
-
-    Args:
-        figure: Any matplotlib figure.
-        alt: What a reader who cannot see the figure should know.
-    """
-    from IPython.display import Image, display  # scripts that only draw do not need IPython
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    display(Image(data=buffer.getvalue(), alt=alt))

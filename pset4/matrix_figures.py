@@ -24,7 +24,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pset4.figures import present
+from pset4.display import present
 
 Parameters = ParamSpec("Parameters")
 Array = NDArray[np.float64]
