@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 from tqdm.auto import tqdm
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
@@ -123,9 +123,8 @@ def download(job: Job, *, patience: Patience | None = None) -> str | None:
     attempts = Retrying(
         retry=retry_if_exception_type(_InterruptedError),
         stop=give_up,
-        wait=wait_exponential_jitter(
-            initial=patience.first_pause, max=patience.longest_pause, jitter=patience.first_pause
-        ),
+        wait=wait_exponential(multiplier=patience.first_pause, max=patience.longest_pause)
+        + wait_random(0, patience.first_pause),
         reraise=True,
     )
     try:
@@ -184,8 +183,8 @@ def _request(job: Job, offset: int, patience: Patience) -> requests.Response:
 def _check_name(url: str, patience: Patience) -> None:
     """Gives up on a name that is not resolved in time: the system's resolver has no time limit of its own."""
     host = urlsplit(url).hostname
-    if not host or requests.utils.get_environ_proxies(url):
-        return
+    if not host or requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)):
+        return  # a proxy resolves the name itself
 
     def resolve() -> None:
         try:
