@@ -3,8 +3,8 @@
 A PyTorch checkpoint is a pickle, and a pickle is a program: it names functions, and a naive reader calls them.
 torchvision's file holds nothing but tensors, and torch's own `weights_only` reader takes it. MadryLab's was written
 with dill and holds an optimiser's and a schedule's state beside the weights, which that reader refuses. Here it goes
-through an unpickler that knows the few functions that build tensors; a name from the libraries that such a file is
-known to mention becomes an inert placeholder, and any other name is an error.
+through an unpickler that knows the few functions that build tensors and imports nothing: every other name becomes an
+inert placeholder, so that no function of the file's choice is ever called.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pickle
 import types
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,14 @@ NORMALISER_PREFIX = "module.normalizer."
 # The attack inside MadryLab's file holds the whole network once more, and its normaliser under another name.
 ATTACKER_NETWORK_PREFIX = "module.attacker.model."
 ATTACKER_NORMALISER_PREFIX = "module.attacker.normalize."
-# Names that the bookkeeping of such a file may mention: the libraries that trained the network, and the standard
-# library's containers for settings. They become placeholders and are never imported. Anything else is refused, for the
-# reader's sake: the file is not what it claims to be. Safety does not hang on this list.
+# Names that no checkpoint has a use for. They would stay inert like every unknown name: safety does not hang on this
+# list, which is there so that a file that is clearly an attack is called one, and not used.
 # fmt: off
-IGNORED_LIBRARIES = frozenset({
-    "dill", "numpy", "torch", "torchvision", "robustness", "cox", "apex", "tensorboardX", "__main__", "_codecs",
-    "argparse", "collections", "copy_reg", "copyreg", "datetime", "enum", "functools", "pathlib", "types",
+ALARMING_MODULES = frozenset({
+    "asyncio", "code", "codeop", "commands", "ctypes", "importlib", "io", "multiprocessing", "nt", "os", "pdb", "pip",
+    "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys", "timeit", "urllib", "webbrowser",
 })
-IGNORED_BUILTINS = frozenset({
-    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int", "list", "object", "range",
-    "set", "setattr", "slice", "str", "tuple", "type",
-})
+ALARMING_BUILTINS = frozenset({"__import__", "breakpoint", "compile", "eval", "exec", "input", "open"})
 # fmt: on
 
 
@@ -130,17 +127,17 @@ class RestrictedUnpickler(pickle.Unpickler):
         """What a name of the pickle stands for.
 
         Raises:
-            UnsafeCheckpointError: If the name is neither known nor harmless.
+            UnsafeCheckpointError: If the name is one that only an attack has a use for.
         """
         if (module, name) in BUILDERS:
             return _Sealed(BUILDERS[module, name])
-        builtin = module in {"builtins", "__builtin__"}
-        if module.partition(".")[0] in IGNORED_LIBRARIES or (builtin and name in IGNORED_BUILTINS):
-            return Inert
-        raise UnsafeCheckpointError(
-            f"the checkpoint asks for {module}.{name}, which weights do not need; it may be an attack. Nothing of it "
-            "was run. Do not use this file; get it from its source again"
-        )
+        root = module.partition(".")[0]
+        if root in ALARMING_MODULES or (root in {"builtins", "__builtin__"} and name in ALARMING_BUILTINS):
+            raise UnsafeCheckpointError(
+                f"the checkpoint asks for {module}.{name}, which weights have no use for; it may be an attack. "
+                "Nothing of it was run. Do not use this file; get it from its source again"
+            )
+        return Inert
 
 
 def _pickle_module() -> types.ModuleType:
@@ -159,12 +156,12 @@ def read_tensors_only(path: Path) -> Any:
     """Reads a checkpoint in either of torch's formats; what is not a tensor or a plain container becomes `Inert`.
 
     Raises:
-        UnsafeCheckpointError: If it names a function that weights do not need.
+        UnsafeCheckpointError: If it names a function that only an attack has a use for.
         CheckpointError: If it cannot be read.
     """
-    if _is_torchscript(path):
-        raise UnsafeCheckpointError(f"{path} is a TorchScript program, not a file of weights; nothing of it was run")
     try:
+        if _is_zip(path) and _is_torchscript(path):
+            raise UnsafeCheckpointError("it is a TorchScript program, not a file of weights; nothing of it was run")
         return torch.load(path, map_location="cpu", pickle_module=_pickle_module(), weights_only=False)
     except UnsafeCheckpointError as error:
         raise UnsafeCheckpointError(f"{path}: {error}") from None
@@ -172,9 +169,13 @@ def read_tensors_only(path: Path) -> Any:
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error})") from None
 
 
+def _is_zip(path: Path) -> bool:
+    """Whether torch will take the file for its newer container: it goes by the first bytes, not by the last ones."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
@@ -186,7 +187,7 @@ def read_torchvision(path: Path) -> dict[str, Tensor]:
         CheckpointError: If the file is not a state dict.
     """
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        weights = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except Exception as error:
         raise CheckpointError(f"{path} is not a file of weights ({type(error).__name__}: {error})") from None
     return _all_tensors(weights, path)
@@ -205,7 +206,7 @@ def read_madrylab(path: Path) -> tuple[dict[str, Tensor], list[float], list[floa
     checkpoint that they were taken from, and their own checksum is recorded; from then on they are read from there.
 
     Raises:
-        UnsafeCheckpointError: If the checkpoint names a function that weights do not need.
+        UnsafeCheckpointError: If the checkpoint names a function that only an attack has a use for.
         CheckpointError: If it does not hold the network.
 
     Source: Salman et al., Do Adversarially Robust ImageNet Models Transfer Better? (2020).
@@ -273,4 +274,5 @@ def _store(tensors: Mapping[str, Tensor], path: Path, source: str) -> None:
         partial.replace(path)
         record_hash(path.name, sha256_of(path))
     except (OSError, SafetensorError, CacheWriteError):
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
