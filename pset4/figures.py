@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from torch import Tensor, nn
 
@@ -26,6 +27,11 @@ LINE_STYLES = (("o", "-", BLUE), ("s", "--", ORANGE), ("^", ":", GREEN), ("D", "
 MAX_WIDTH = 8.6  # inches at 100 dpi: the text column of a notebook
 
 Prediction = tuple[int, float]
+
+
+def _canvas(size: tuple[float, float]) -> Figure:
+    """An empty figure of that width and height in inches, which keeps its parts apart."""
+    return Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.07))
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,7 @@ def draw_top5(
         ValueError: If a tensor does not hold probabilities of one image.
     """
     pairs = _as_predictions(predictions, 5)
-    figure = Figure(figsize=(MAX_WIDTH if image is not None else 6.6, 2.6), layout="constrained")
+    figure = _canvas((MAX_WIDTH if image is not None else 6.6, 2.6))
     if image is None:
         _plot_top5(figure.subplots(), pairs, title, target)
         return figure
@@ -237,7 +243,7 @@ def _plot_image(axes: Axes, image: Tensor, title: str, caption: str = "") -> Non
 
 def _set_title(figure: Figure, title: str) -> None:
     if title:
-        figure.suptitle(title + "\n", fontsize=11, linespacing=0.4)
+        figure.suptitle(title, fontsize=11)
 
 
 def draw_attack(
@@ -259,7 +265,7 @@ def draw_attack(
             attacks are to be compared.
     """
     difference, factor = magnified_difference(original, attacked, magnify)
-    figure = Figure(figsize=(MAX_WIDTH, 3.6), layout="constrained")
+    figure = _canvas((MAX_WIDTH, 3.6))
     panels = figure.subplots(1, 3)
     _plot_image(panels[0], _single(original, "original"), names[0])
     _plot_image(panels[1], _single(attacked, "attacked"), names[1])
@@ -317,10 +323,7 @@ def draw_row(
             f"expected one title for each image and at least one image, not {len(images)} and {len(titles)}"
         )
     n_rows, side = (1 if original is None else 2), min(2.9, MAX_WIDTH / len(images))
-    figure = Figure(
-        figsize=(side * len(images), n_rows * (side + 0.5) + 0.3 * bool(title) - 0.15 * (n_rows == 1)),
-        layout="constrained",
-    )
+    figure = _canvas((side * len(images), n_rows * (side + 0.4) + 0.35 * bool(title)))
     panels = figure.subplots(n_rows, len(images), squeeze=False)
     for column, (image, name) in enumerate(zip(images, titles, strict=True)):
         _plot_image(panels[0, column], _single(image), name)
@@ -364,7 +367,7 @@ def draw_sweep(eps: Sequence[float], curves: Mapping[str, Sequence[float]], *, t
     Raises:
         ValueError: If a curve has another length than `eps`.
     """
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    figure = _canvas((7.2, 3.6))
     axes = figure.subplots()
     for (name, probabilities), (marker, dash, colour) in zip(curves.items(), LINE_STYLES, strict=False):
         if len(probabilities) != len(eps):
@@ -407,7 +410,7 @@ def draw_paths(paths: Sequence[Path]) -> Figure:
     """
     if not paths:
         raise ValueError("expected at least one Path, as `follow` returns it")
-    figure = Figure(figsize=(MAX_WIDTH, 3.3), layout="constrained")
+    figure = _canvas((MAX_WIDTH, 3.3))
     left, right = figure.subplots(1, 2)
     for path, (marker, dash, colour) in zip(paths, LINE_STYLES, strict=False):
         name, success = class_name(path.class_id), path.smallest_success()
@@ -477,7 +480,7 @@ def draw_layer_norms(original: Tensor, results: Sequence[LayerResult], *, title:
         raise ValueError("expected at least one LayerResult")
     columns = len(results) + 1
     side = MAX_WIDTH / columns
-    figure = Figure(figsize=(MAX_WIDTH, 2 * side + 1.2), layout="constrained")
+    figure = _canvas((MAX_WIDTH, 2 * side + 1.2))
     panels = figure.subplots(2, columns)
     _plot_image(panels[0, 0], _single(original), "original")
     _plot_gains(panels[1, 0], results)
