@@ -58,7 +58,7 @@ def test_library_layers_are_those_of_problem_1():
     assert library_maxpool1d(torch.tensor([-3.0, -1.0, -2.0]), 2).tolist() == [-1.0, -1.0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     x=st.lists(st.integers(-9, 9), min_size=1, max_size=9),
     kernel=st.lists(st.integers(-5, 5), min_size=1, max_size=7).filter(lambda values: len(values) % 2 == 1),

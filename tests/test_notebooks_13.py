@@ -1,5 +1,6 @@
 """The source notebooks of problems 1 and 3: built as agreed, true in what they say, and silent about the answers."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from nbformat import NotebookNode
 
+from autograder.answers import reference
 from autograder.contract import EXERCISES, Exercise
 from pset4 import matrix_figures
 
@@ -129,6 +131,19 @@ def test_students_get_signature_and_docstring_only(exercise: Exercise):
     statements = [line for line in re.sub(r'"""[\s\S]*?"""', "", left).splitlines() if line.strip()]
     assert statements == SIGNATURES[exercise.id]
     assert left.count('"""') == 2 * len(statements)
+
+
+def bodies(source: str) -> dict[str, str]:
+    """What each function of a cell does: its statements without docstring, annotations and comments."""
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    return {
+        f.name: "\n".join(ast.unparse(line) for line in f.body[ast.get_docstring(f) is not None :]) for f in functions
+    }
+
+
+@pytest.mark.parametrize("exercise", CODE, ids=lambda exercise: exercise.id)
+def test_answers_are_the_references_of_the_bank(exercise: Exercise):
+    assert bodies(cells(exercise.notebook)[exercise.id].source) == bodies(reference(exercise.id).source)
 
 
 @pytest.mark.parametrize("exercise", WRITTEN, ids=lambda exercise: exercise.id)
