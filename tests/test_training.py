@@ -259,7 +259,7 @@ class TestTraining:
         assert losses[-1] < losses[0] / 2
 
     def test_exported_weights_give_the_same_answers(self, few_photos: Photos, tmp_path: Path) -> None:
-        network = fit.Trainer(SHORT, few_photos, CPU).averaged(64)
+        network = fit.Trainer(SHORT, few_photos, CPU).averaged(48)
         fit.export(network, tmp_path / "w.safetensors", {"recipe": json.dumps({"seed": 3})})
         loaded = load_small_resnet(tmp_path / "w.safetensors")
         x = few_photos.pixels()[:4]

@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
     evaluating.add_argument("--weights", type=Path, default=data_folder(), help="folder with both safetensors files")
     evaluating.add_argument("--output", type=Path, default=data_folder(), help="folder for the results")
-    evaluating.add_argument("--photo", default="corgi", help="a file, or a photo of the course, for the contact sheet")
+    evaluating.add_argument(
+        "--photo", help="a file, or a photo of the course, for the contact sheet; default: the corgi"
+    )
 
     for command in (training, exporting, evaluating):
         command.add_argument("--data", type=Path, help="the photos, as zip or npz; without it they are downloaded")

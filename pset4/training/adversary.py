@@ -17,7 +17,8 @@ Classifier = Callable[[Tensor], Tensor]
 
 def l2_norm(x: Tensor) -> Tensor:
     """L2 norm of each image: (B, 3, H, W) -> (B, 1, 1, 1)."""
-    return torch.linalg.vector_norm(x.flatten(1), dim=1).view(-1, 1, 1, 1)
+    norms: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
+    return norms.view(-1, 1, 1, 1)
 
 
 def unit(x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ image visibly and meaningfully, the same attack on the twin does not.
 
 A pre-activation ResNet (`pset4/small_resnet.py`): 4 x 4 stem of stride 2, four stages of 32, 64, 128 and 256 channels
 with 1, 2, 2 and 2 blocks, SiLU, batch normalisation, 2.8 million parameters. Pixels in [0, 1] of any size go in, are
-resized to 64 x 64 and normalised inside, and 57 logits come out. Weights are stored in half precision (the statistics
+resized to 48 x 48 and normalised inside, and 57 logits come out. Weights are stored in half precision (the statistics
 of the normalisations in single precision) and computed in single precision.
 
 The 57 ImageNet classes: {classes}.
@@ -64,7 +64,7 @@ robust if no point on any path is misclassified.
 
 ## Limits
 
-The networks know 57 animals and nothing else, at 64 x 64 pixels. They were trained on a CPU in the time that a course's
+The networks know 57 animals and nothing else, at 48 x 48 pixels. They were trained on a CPU in the time that a course's
 laptop has, and are far from what large robust networks reach. Photos show the biases of ImageNet. They serve to
 teach; no decision should rest on them.
 """

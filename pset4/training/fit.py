@@ -21,7 +21,7 @@ from tqdm import tqdm
 from pset4.small_resnet import SIDE, SmallResNet, resize
 from pset4.training.adversary import one_step, resists_pgd
 from pset4.training.muon import Muon
-from pset4.training.photos import Photos, augment
+from pset4.training.photos import PHOTO_SIDE, Photos, augment
 from pset4.training.recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
@@ -120,7 +120,7 @@ class Trainer:
         side, labels = self.recipe.side_at(position), self.photos.labels[batch].to(self.device)
         x = augment(self.photos.images[batch], side, generator).to(self.device)
         x = x.contiguous(memory_format=torch.channels_last)  # (B, 3, side, side)
-        eps = self.recipe.eps_at(position) * side / SIDE
+        eps = self.recipe.eps_at(position) * side / PHOTO_SIDE
         if eps > 0:
             with self._autocast():
                 x = one_step(self._classify, x, labels, eps=eps, generator=generator)
@@ -217,7 +217,7 @@ def quick_score(model: SmallResNet, photos: Photos, side: int, device: torch.dev
     with torch.no_grad():
         right = torch.cat([classify(part) for part in torch.split(x, 250)]).argmax(dim=1) == labels
     generator = torch.Generator().manual_seed(0)
-    resists = resists_pgd(classify, x[:128], labels[:128], eps=side / SIDE, n_steps=10, generator=generator)
+    resists = resists_pgd(classify, x[:128], labels[:128], eps=side / PHOTO_SIDE, n_steps=10, generator=generator)
     return {"clean": right.float().mean().item(), "pgd10": resists.float().mean().item()}
 
 

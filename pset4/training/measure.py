@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -150,9 +151,9 @@ def measure_autoattack(
 
 def _autoattack(network: nn.Module, eps: float, device: torch.device) -> Any:
     try:
-        from pyautoattack import AutoAttack
-    except ImportError:
+        package = import_module("pyautoattack")
+    except ModuleNotFoundError as missing:
         raise ImportError(
-            "AutoAttack comes with the package pyautoattack; type: pip install 'pset4[training]'"
+            f"AutoAttack needs the package {missing.name}, which is not installed; type: pip install 'pset4[training]'"
         ) from None
-    return AutoAttack(network, norm="L2", eps=eps, seed=0, device=device, version="standard")
+    return package.AutoAttack(network, norm="L2", eps=eps, seed=0, device=device, version="standard")

@@ -24,6 +24,8 @@ ZIP_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 ZIP_SIZE = 248_100_043
 PACKED_SHA256 = "874432ca3a27a72727929367a85237ce96c70aeb92bc935cb3b41c9907206169"
 ZIP_ROOT = "tiny-imagenet-200"
+# Side of the photos in pixels. Budgets are L2 norms at this size.
+PHOTO_SIDE = 64
 
 # fmt: off
 ANIMAL_WNIDS: tuple[str, ...] = (

@@ -33,8 +33,8 @@ class Recipe:
 
     eps: float = 1.0
     budget: Anchors = ((3, 0), (5.5, 1))
-    sides: tuple[tuple[float, int], ...] = ((0, 32), (3, 40), (6, 48), (9.5, 64))
-    rate: Anchors = ((0, 0), (2, 1), (3, 0.944), (4, 0.5), (12, 0))
+    sides: tuple[tuple[float, int], ...] = ((0, 32), (3, 40), (8, 48))
+    rate: Anchors = ((0, 0), (2, 1), (3, 0.944), (4, 0.5), (6, 0.375), (9, 0))
     batch_size: int = 128
     muon_lr: float = 0.05
     sgd_lr: float = 0.1
