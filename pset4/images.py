@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -168,8 +169,6 @@ def load_corgi(device: torch.device | str | None = None, *, verbose: bool = True
 
 
 def _bull_mastiff(reason: AssetUnavailableError) -> Path:
-    from importlib.util import find_spec
-
     package = find_spec("foolbox")
     photo = Path(package.origin).parent / "data" / "imagenet_00_243.jpg" if package and package.origin else None
     if photo is None or not photo.is_file():
