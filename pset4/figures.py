@@ -367,7 +367,7 @@ def draw_sweep(eps: Sequence[float], curves: Mapping[str, Sequence[float]], *, t
     Raises:
         ValueError: If a curve has another length than `eps`.
     """
-    figure = _canvas((7.2, 3.6))
+    figure = _canvas((7.2, 3.8))
     axes = figure.subplots()
     for (name, probabilities), (marker, dash, colour) in zip(curves.items(), LINE_STYLES, strict=False):
         if len(probabilities) != len(eps):
@@ -382,7 +382,7 @@ def draw_sweep(eps: Sequence[float], curves: Mapping[str, Sequence[float]], *, t
     axes.set_xlabel("budget eps (L2 norm, pixels in [0, 1], 224 × 224; logarithmic scale)")
     axes.set_ylabel(f"probability of {class_name(target)}")
     axes.set_title(f"How large a change makes the network say “{class_name(target)}”?", fontsize=11, loc="left")
-    axes.legend(frameon=False, loc="center left", handlelength=3.5)
+    figure.legend(frameon=False, loc="outside lower center", ncols=max(len(curves), 1), handlelength=3.5)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure
