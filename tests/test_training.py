@@ -10,8 +10,9 @@ import json
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from pset4.imagenet import class_name
 from pset4.small_resnet import ANIMAL_CLASSES, SmallResNet, load_small_resnet, resize
+from pset4.training import evaluate as evaluation
 from pset4.training import fit, photos
 from pset4.training.__main__ import main
 from pset4.training.adversary import l2_norm, one_step, random_in_ball, resists_pgd
@@ -30,7 +32,7 @@ from pset4.training.meaning import draw_targets, same_norm, sign_flip_test
 from pset4.training.measure import measure_autoattack, measure_pgd
 from pset4.training.muon import orthogonalise
 from pset4.training.photos import Photos
-from pset4.training.recipe import Recipe, between
+from pset4.training.recipe import SHIPPED, Recipe, between
 
 CPU = torch.device("cpu")
 SHORT = Recipe(budget=((0, 0), (1, 1)), sides=((0, 16),), rate=((0, 0), (1, 1), (2, 0)), batch_size=8)
@@ -138,6 +140,13 @@ class TestRecipe:
         assert recipe.eps_at(0) == 0 and recipe.eps_at(recipe.epochs) == recipe.eps
         assert recipe.rate_at(0) == recipe.rate_at(recipe.epochs) == 0
 
+    def test_shipped_runs_are_one_until_the_adversary_sets_in(self) -> None:
+        robust, twin = SHIPPED["l2"], SHIPPED["none"]
+        for epoch in (0.0, 1.5, 2.999):
+            assert robust.eps_at(epoch) == 0
+            assert robust.rate_at(epoch) == twin.rate_at(epoch) and robust.side_at(epoch) == twin.side_at(epoch)
+        assert all(twin.eps_at(epoch) == 0 for epoch in range(twin.epochs))
+
     def test_stretching_keeps_the_course(self) -> None:
         recipe = Recipe()
         longer = recipe.stretched(2 * recipe.epochs)
@@ -147,8 +156,6 @@ class TestRecipe:
             assert longer.side_at(2 * epoch) == recipe.side_at(epoch)
 
     def test_survives_json(self) -> None:
-        from dataclasses import asdict
-
         assert Recipe.from_json(json.loads(json.dumps(asdict(SHORT)))) == SHORT
 
 
@@ -322,13 +329,35 @@ class TestMeasures:
         assert sign_flip_test(noise + 1) < 1e-3
         assert sign_flip_test(noise - noise.mean()) > 0.9
 
+    def test_evaluation_goes_on_where_it_stopped_and_starts_afresh_with_new_weights(
+        self, few_photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[str] = []
+        monkeypatch.setattr(evaluation, "measure_meaning", lambda *_: calls.append("meaning") or {})
+        monkeypatch.setattr(
+            evaluation, "_seconds_of_an_attack", lambda *_: {"seconds": 1.0, "device": "cpu", "threads": 2}
+        )
+
+        def run(parts: list[str]) -> dict[str, Any]:
+            return evaluation.evaluate(parts, few_photos, CPU, weights=tmp_path, output=tmp_path / "out", photo=None)
+
+        for name, recipe in (("robust", SHIPPED["l2"]), ("standard", SHIPPED["none"])):
+            network = SmallResNet()
+            fit.export(network, tmp_path / evaluation.FILES[name], {"recipe": json.dumps(asdict(recipe))})
+        run(["pgd", "meaning"])
+        results = run(["pgd", "meaning", "time"])
+        assert calls == ["meaning"]
+        assert results["pgd"]["robust"]["photos"] == results["pgd"]["standard"]["photos"] == 24
+        assert json.loads((tmp_path / "out" / evaluation.RESULTS).read_text(encoding="utf-8")) == results
+        assert "1.0 s" in (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+        fit.export(SmallResNet(), tmp_path / evaluation.FILES["robust"], {"recipe": json.dumps(asdict(Recipe()))})
+        assert "pgd" not in run([]), "figures of other weights are not kept"
+
     @pytest.mark.parametrize("measured", [False, True])
     def test_card_holds_every_figure_that_was_measured(self, tmp_path: Path, measured: bool) -> None:
-        from dataclasses import asdict
-
         results = {
             "weights": {"robust": "a" * 64, "standard": "b" * 64},
-            "recipes": {"robust": asdict(Recipe()), "standard": asdict(Recipe(eps=0.0).stretched(7))},
+            "recipes": {"robust": asdict(Recipe()), "standard": asdict(SHIPPED["none"])},
         }
         if measured:
             counts = {"photos": 200, "restarts": 3, "standing": {"0.0": 99, "0.5": 80, "1.0": 61, "2.0": 31}}
@@ -346,7 +375,7 @@ class TestMeasures:
             }  # fmt: skip
         write_card(results, tmp_path / "card.md")
         text = (tmp_path / "card.md").read_text(encoding="utf-8")
-        assert "--epochs 7" in text and "a" * 64 in text
+        assert "adversary: none" in text and "a" * 64 in text
         for figure in ("49.5 %", "30.5 %", "34.0 % after apgd-ce", "3.25", "p < 0.0001", "2.0 s", "contact_sheet.png"):
             assert (figure in text) == measured
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -15,7 +16,7 @@ from pset4.small_resnet import SIDE
 from pset4.training.evaluate import PARTS, evaluate
 from pset4.training.fit import CHECKPOINT, RECIPE, Trainer, export, train
 from pset4.training.photos import Photos, fetch_zip, load_photos
-from pset4.training.recipe import Recipe
+from pset4.training.recipe import SHIPPED, Recipe
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
 
     training = commands.add_parser("train", help="train a network; an interrupted run goes on where it stopped")
-    training.add_argument("--adversary", choices=["l2", "none"], required=True)
+    training.add_argument("--adversary", choices=list(SHIPPED), required=True)
     training.add_argument("--output", type=Path, required=True, help="folder for the checkpoint and the log")
     training.add_argument("--epochs", type=int, help="stretch or shrink the schedule to so many epochs")
     training.add_argument("--seed", type=int, default=Recipe.seed)
@@ -76,7 +77,7 @@ def _photos(path: Path | None) -> tuple[Photos, Photos]:
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    recipe = Recipe(eps=Recipe.eps if options.adversary == "l2" else 0.0, seed=options.seed)
+    recipe = replace(SHIPPED[options.adversary], seed=options.seed)
     return recipe.stretched(options.epochs) if options.epochs else recipe
 
 

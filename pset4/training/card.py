@@ -80,7 +80,7 @@ The networks are trained by
 
     python -m pset4.training train --adversary l2 --output runs/robust
     python -m pset4.training export runs/robust data/robust_animals57.safetensors
-    python -m pset4.training train --adversary none{twin_epochs} --output runs/standard
+    python -m pset4.training train --adversary none --output runs/standard
     python -m pset4.training export runs/standard data/standard_animals57.safetensors"""
 
 
@@ -90,10 +90,8 @@ def write_card(results: Table, path: Path) -> None:
     What has not been measured is said to be so.
     """
     recipes: dict[str, Table] = results["recipes"]
-    epochs = {name: round(recipe["rate"][-1][0]) for name, recipe in recipes.items()}
-    twin_epochs = "" if epochs["standard"] == epochs["robust"] else f" --epochs {epochs['standard']}"
     text = TEMPLATE.format(
-        commands=COMMANDS.format(twin_epochs=twin_epochs),
+        commands=COMMANDS,
         classes=", ".join(f"{class_name(index)} ({index})" for index in ANIMAL_CLASSES),
         recipes="\n".join(f"- {name}: {describe_recipe(recipe)}" for name, recipe in recipes.items()),
         weights="\n".join(f"\nSHA-256 of the {name} network: `{value}`." for name, value in results["weights"].items()),
