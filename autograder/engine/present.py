@@ -6,6 +6,7 @@ that students, Formgrader and feedback pages see is ordinary nbformat.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from autograder.exams.verdict import Verdict
 Json = dict[str, Any]
 
 TEST_SUFFIX = "_test"
+# Markdown takes "<" for the start of a tag only in front of these.
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def exercise_of(cell: Mapping[str, Any]) -> str:
@@ -76,12 +79,22 @@ def present(notebook: Mapping[str, Any], bundle: Bundle) -> Json:
 
 def _presented(cell: Mapping[str, Any], place: int, bundle: Bundle) -> Json:
     if cell["cell_type"] != "code":
-        return dict(cell)
+        return _harmless(cell)
     exercise = exercise_of(cell)
     outputs = list(bundle.outputs.get(place, ()))
     if exercise and exercise in bundle.verdicts:
         outputs = verdict_outputs(bundle.verdicts[exercise], float(cell["metadata"]["nbgrader"].get("points", 0)))
     return {**cell, "execution_count": None, "outputs": outputs}
+
+
+def _harmless(cell: Mapping[str, Any]) -> Json:
+    """A text cell; HTML of a student is shown as text: on nbgrader's pages it would act in the reader's browser."""
+    if cell["metadata"].get("pset4", {}).get("origin") == "course":
+        return dict(cell)
+    if cell["cell_type"] == "raw":  # pages include these as they are
+        indented = "\n".join(f"    {line}" for line in cell["source"].splitlines())
+        return {**cell, "cell_type": "markdown", "source": indented}
+    return {**cell, "source": _TAG.sub("< ", cell["source"])}
 
 
 def _remarks_cell(bundle: Bundle, remarks: Sequence[str]) -> Json:
