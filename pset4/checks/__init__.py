@@ -1,5 +1,29 @@
 """Visible checks: run one after answering, and it says in one line that all is good, or what is wrong."""
 
 from pset4.checks.failure import CheckFailed
+from pset4.checks.problem1 import p1a_conv1d, p1b_maxpool1d
+from pset4.checks.problem3 import (
+    p3a_backward_input,
+    p3a_conv_matrix,
+    p3b_backward_kernel,
+    p3b_update,
+    p3d_maxpool_backward,
+)
+from pset4.checks.problem4 import p4a_attack, p4b_tiger_cat, p4d_layer_norm, p4e_robust, p4f_images, p4g_inversion
 
-__all__ = ["CheckFailed"]
+__all__ = [
+    "CheckFailed",
+    "p1a_conv1d",
+    "p1b_maxpool1d",
+    "p3a_backward_input",
+    "p3a_conv_matrix",
+    "p3b_backward_kernel",
+    "p3b_update",
+    "p3d_maxpool_backward",
+    "p4a_attack",
+    "p4b_tiger_cat",
+    "p4d_layer_norm",
+    "p4e_robust",
+    "p4f_images",
+    "p4g_inversion",
+]
