@@ -68,3 +68,19 @@ def vector_jacobian(function: Callable[[Tensor], Tensor], at: Tensor, grad_out: 
         x = at.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(function(x), x, grad_out)
     return gradient
+
+
+def shares_ties(shares: Tensor, x_in: Tensor, window: slice = slice(None), *, tolerance: float = 1e-4) -> bool:
+    """Whether a window's shares are >= 0, sit on its maxima and sum to 1: any such rule for ties is right.
+
+    Args:
+        shares: What each input gets for a gradient of 1 on this window, (N,).
+        x_in: (N,).
+        window: The window's inputs.
+        tolerance: Of each of the three conditions.
+    """
+    maxima = torch.zeros(len(x_in), dtype=torch.bool)
+    maxima[window] = (x_in[window] == x_in[window].max()).cpu()
+    shares = shares.detach().cpu().double()
+    elsewhere = float(shares.masked_fill(maxima, 0).abs().max())
+    return elsewhere <= tolerance and float(shares.min()) >= -tolerance and abs(float(shares.sum()) - 1) <= tolerance

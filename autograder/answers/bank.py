@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from autograder.exams.exam import EXAMS
+
 CELLS = Path(__file__).parent / "cells"
-_HEADING = re.compile(r"^## (Reference|Right|Wrong): (.+)$", re.MULTILINE)
+_HEADING = re.compile(r"^## (Reference|Right|Wrong|Cell): (.+)$", re.MULTILINE)
 _CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^- (loses|misconception|check): (.+)$", re.MULTILINE)
 
@@ -57,29 +59,39 @@ def parse(exercise: str, text: str) -> tuple[Answer, ...]:
     """
     headings = list(_HEADING.finditer(text))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
-    return tuple(
-        _section(exercise, heading.group(1), heading.group(2).strip(), text[heading.end() : end])
+    sections = [
+        (heading.group(1), heading.group(2).strip(), text[heading.end() : end])
         for heading, end in zip(headings, ends, strict=True)
-    )
+    ]
+    shared = {name: _CODE.findall(body)[0].rstrip("\n") for kind, name, body in sections if kind == "Cell"}
+    return tuple(_answer(exercise, kind, name, body, shared) for kind, name, body in sections if kind != "Cell")
 
 
-def _section(exercise: str, kind: str, name: str, body: str) -> Answer:
+def _answer(exercise: str, kind: str, name: str, body: str, shared: dict[str, str]) -> Answer:
     cells = [code.rstrip("\n") for code in _CODE.findall(body)]
     fields = dict(_FIELD.findall(_CODE.sub("", body)))
     if not cells:
         raise ValueError(f"{exercise}, {name!r}: there is no ```python block")
     if (kind == "Wrong") != ("loses" in fields):
         raise ValueError(f"{exercise}, {name!r}: wrong answers, and only they, need a line `- loses: ...`")
+    used = [code for function, code in shared.items() if any(re.search(rf"\b{function}\b", cell) for cell in cells)]
     return Answer(
         exercise=exercise,
         name=name,
         source=cells[-1],
-        loses=frozenset(part.strip() for part in fields.get("loses", "").split(";") if part.strip()),
+        loses=_properties(exercise, fields.get("loses", "")),
         misconception=fields.get("misconception", "").strip(),
-        extra_cells=tuple(cells[:-1]),
+        extra_cells=(*used, *cells[:-1]),
         kind="reference" if kind == "Reference" else "right" if kind == "Right" else "wrong",
         checked=fields.get("check", "").strip() != "none",
     )
+
+
+def _properties(exercise: str, text: str) -> frozenset[str]:
+    """Names separated by ";", or all of the exam's for "everything"."""
+    if text.strip() == "everything":
+        return frozenset(p.name for p in EXAMS[exercise].properties)
+    return frozenset(part.strip() for part in text.split(";") if part.strip())
 
 
 def exercises() -> tuple[str, ...]:

@@ -16,11 +16,13 @@ from pset4.misconceptions.registry import as_double, largest_difference, scale_o
 from pset4.misconceptions.symptoms import (
     LOOSE,
     Symptom,
+    changed_symptom,
     error_symptom,
     kept_symptom,
     kind_symptom,
     place_of_largest_difference,
     precision_symptom,
+    says_what_was_given,
     shape_symptom,
 )
 
@@ -91,6 +93,7 @@ def judge(
     where: str = "",
     part: slice = slice(None),
     length: str = "",
+    strict: bool = False,
     either_order: bool = False,
 ) -> None:
     """Asks for one result and notes what is wrong with it.
@@ -103,13 +106,14 @@ def judge(
         right: What a right answer computes; it is called with the tensors in float64 on the CPU.
         where: The edge case in words, such as "k = 1".
         part: Positions whose values count.
-        length: The property that a wrong length misses; then the values at the beginning still count.
+        length: The property that a wrong length misses in place of `SHAPE`; the values at the beginning still count.
+        strict: Whether they do not.
         either_order: Whether the right values in the reverse order count too.
     """
     outcome = exam.ask(function, *arguments)
     expected = right(*in_double(arguments))
-    if unchanged(arguments, outcome) is False:
-        exam.fail(UNCHANGED, f"`{function}` changes its input in place; work on a copy.", symptom="input_changed")
+    if not unchanged(arguments, outcome):
+        note(exam, UNCHANGED, changed_symptom(function))
     value = tensor_or_fail(exam, function, name, outcome, where)
     if value is None:
         return
@@ -117,7 +121,7 @@ def judge(
     found = shape_symptom(function, value, expected, where)
     if found:
         exam.fail(length or SHAPE, found.text, symptom=found.name)
-        if not (length and begins_alike(value, expected)):
+        if strict or not (length and begins_alike(value, expected)):
             exam.fail(name, found.text)
         return
     note(exam, SHAPE, kept_symptom(function, value, given))
@@ -218,8 +222,8 @@ def judge_layouts(exam: Examination, function: str, pairs: Sequence[tuple[Sequen
     for arguments, what in pairs:
         copies = [a.contiguous() if isinstance(a, Tensor) else a for a in arguments]
         plain, strided = exam.ask(function, *copies, special=True), exam.ask(function, *arguments, special=True)
-        if unchanged(arguments, strided) is False:
-            exam.fail(UNCHANGED, f"`{function}` changes its input in place; work on a copy.", symptom="input_changed")
+        if not unchanged(arguments, strided):
+            note(exam, UNCHANGED, changed_symptom(function))
         if not plain.returned:
             continue
         if not strided.returned or not equal_results(plain.value, strided.value):
@@ -257,9 +261,11 @@ def judge_errors(exam: Examination, function: str, name: str, cases: Sequence[tu
             )
 
 
-def says_what_was_given(message: str) -> bool:
-    """Whether a message holds a number or says "even" or "empty"."""
-    return any(character.isdigit() for character in message) or "even" in message or "empty" in message
+def only_with_values(exam: Examination, values: Sequence[str], others: Sequence[str]) -> None:
+    """Fails properties about form and errors of one function if none of its own values is right."""
+    if not any(exam.holds(name) for name in values):
+        for name in others:
+            exam.fail(name, "counts only once some values are right")
 
 
 def judge_devices(exam: Examination, function: str, arguments: Sequence[Any], right: Right) -> None:

@@ -6,12 +6,16 @@ import torch
 
 from autograder.exams.cases import (
     DTYPES,
+    LAYOUT,
+    SHAPE,
+    UNCHANGED,
     Inputs,
     form_properties,
     judge,
     judge_devices,
     judge_errors,
     judge_layouts,
+    only_with_values,
     strided,
 )
 from autograder.exams.exam import Examination, exam
@@ -60,14 +64,14 @@ def conv1d_exam(exam: Examination) -> None:
             check(FLIPPED, inputs.signal(n, dtype), inputs.kernel(k, dtype), part=slice(k // 2, n - k // 2))
         for k in (3, inputs.odd(5, 7)):
             check(PADDED, inputs.signal(k + inputs.integer(1, 6), dtype), kernel_like(k, dtype))
-        for n, k in ((1, 3), (2, 5), (inputs.integer(3, 4), inputs.odd(7, 11))):
+        for n, k in ((1, 3), (4, 5), (inputs.integer(2, 3), inputs.odd(9, 11))):
             check(LONG_KERNEL, inputs.signal(n, dtype), kernel_like(k, dtype), f"N = {n}, k = {k}")
-        for n in (1, inputs.integer(3, 7)):
+        for n in (inputs.integer(3, 7), 1):
             check(ONE_TAP, inputs.signal(n, dtype), inputs.signal(1, dtype), f"N = {n}, k = 1")
         check(EVERY_VALUE, inputs.signal(5, dtype), inputs.kernel(5, dtype), "k = N")
         check(EVERY_VALUE, -inputs.signal(8, dtype).abs(), inputs.kernel(3, dtype), "a negative signal")
         check(EVERY_VALUE, torch.full((7,), 1.5, dtype=dtype), inputs.kernel(5, dtype), "a constant signal")
-    check(EVERY_VALUE, inputs.signal(64), inputs.kernel(15), "a long signal")
+    check(EVERY_VALUE, inputs.signal(40), inputs.kernel(9), "a long signal")
     x_in, kernel = inputs.signal(7), inputs.kernel(3)
     judge_devices(exam, "conv1d", (x_in, kernel), expected.conv1d)
     judge_layouts(
@@ -136,8 +140,8 @@ def maxpool1d_exam(exam: Examination) -> None:
 
     def check(name: str, x_in: torch.Tensor, size: int, where: str = "") -> None:
         # A window as long as the signal leaves one value: there, a wrong number of values is wrong.
-        length = COMPLETE if name != SIZE_N else ""
-        judge(exam, "maxpool1d", name, (x_in, size), expected.maxpool1d, where=where, length=length)
+        strict = name == SIZE_N
+        judge(exam, "maxpool1d", name, (x_in, size), expected.maxpool1d, where=where, length=COMPLETE, strict=strict)
 
     for dtype in DTYPES:
         for size in (2, 3, inputs.integer(4, 6)):
@@ -164,6 +168,10 @@ def maxpool1d_exam(exam: Examination) -> None:
     judge_errors(
         exam, "maxpool1d", SIZE_ERROR, (((x_in, 0), "size", "size = 0"), ((x_in, 9), "size", "a size above N"))
     )
+    # The two functions earn their points apart: a right pool_size does not make up for values that are all wrong.
+    values = (MAXIMUM, NEGATIVE, SIZE_ONE, SIZE_N, TIES)
+    only_with_values(exam, values, (COMPLETE, SHAPE, UNCHANGED, LAYOUT, SIZE_ERROR))
+    only_with_values(exam, (POOL_SIZE,), (POOL_SIZE_ERROR,))
 
 
 def pool_size_exam(exam: Examination, inputs: Inputs) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 
-class CheckFailed(AssertionError):  # noqa: N818
+class CheckFailed(AssertionError):
     """An answer is wrong, and the message says why, in the student's terms.
 
     Notebooks show the message alone: a stack trace through the checker would hide it.

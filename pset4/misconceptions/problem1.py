@@ -166,7 +166,7 @@ register_table(
             "you divide by k. A convolution sums; it does not average.",
         ),
         "kernel_normalised": (
-            lambda x, w: expected.conv1d(x, w) / w.sum(),
+            lambda x, w: expected.conv1d(x, w / w.sum()),
             "you divide by the sum of the kernel. The kernel is used as it is.",
         ),
         "rectified": (
@@ -185,6 +185,14 @@ register_table(
             lambda x, w: expected.conv1d(x, w)[None, None],
             "the values are right, but x_out has dimensions too many. Its shape is (N,).",
         ),
+        "all_zeros": (
+            lambda x, w: torch.zeros_like(x),
+            "your result is all zeros: nothing is computed, or nothing is stored.",
+        ),
+        "rounded": (
+            lambda x, w: expected.conv1d(x, w).trunc(),
+            "your values lose their fractions. Make x_out with the dtype of x_in.",
+        ),
         "as_long_as_the_longer": (
             numpy_same,
             "your result is as long as the longer of signal and kernel. It has the length of x_in, also for k > N.",
@@ -196,6 +204,7 @@ register_table(
         (signal(1, 2, 3), signal(1, 0, -1)),
         (signal(1, 2, 3, 4), signal(1, 2, 4)),
         (signal(1, 2), signal(1, 2, 3, 4, 5)),
+        (signal(1, 2, 3), signal(0.5, 0, 0.25)),
     ),
 )
 
@@ -322,6 +331,10 @@ register_table(
         "maximum_of_the_signal": (
             lambda x, size: x.max().expand(len(x) - size + 1),
             "you return the maximum of the whole signal everywhere. Each window has its own.",
+        ),
+        "all_zeros": (
+            lambda x, size: torch.zeros_like(x[size - 1 :]),
+            "your result is all zeros: nothing is computed, or nothing is stored.",
         ),
         "extra_dimensions": (
             lambda x, size: expected.maxpool1d(x, size)[None],

@@ -25,6 +25,11 @@ def matrix_imitation(layer: Imitation) -> Imitation:
     return lambda kernel, n: matrix_of(layer, kernel, n)
 
 
+def convolve_rows(signals: Tensor, kernel: Tensor) -> Tensor:
+    """The matrix whose columns are the convolved rows of `signals`, without padding."""
+    return F.conv1d(signals[:, None], kernel.flip(0)[None, None])[:, 0].T
+
+
 def rows_where_all_fits(kernel: Tensor, n: int) -> Tensor:
     """The matrix without the rows in which the kernel leaves the signal."""
     whole, width = expected.conv1d_matrix(kernel, n), half(kernel)
@@ -69,7 +74,7 @@ register_table(
             "kernel[m + (k - 1)/2].",
         ),
         "valid_rows_only": (
-            matrix_imitation(lambda x, w: convolve_padded(x, w)),
+            lambda w, n: expected.conv1d_matrix(w, n)[half(w) : max(half(w), n - half(w))],
             "rows are missing: the matrix has n rows, also those in which the kernel leaves the signal.",
         ),
         "full_matrix": (
@@ -77,12 +82,7 @@ register_table(
             "there are rows too many: this is the full convolution with n + k - 1 outputs.",
         ),
         "padded_columns": (
-            lambda w, n: (
-                F.unfold(torch.eye(n + 2 * half(w), dtype=w.dtype, device=w.device)[None, None], (1, len(w)))[
-                    0
-                ].T.reshape(n + 2 * half(w), n, len(w))
-                @ w.flip(0)
-            ),
+            lambda w, n: convolve_rows(torch.eye(n + 2 * half(w), dtype=w.dtype, device=w.device), w),
             "you have columns for the padding too. It is zero, so the matrix needs only the n columns of x_in.",
         ),
         "edge_rows_zero": (
@@ -105,6 +105,10 @@ register_table(
             lambda w, n: expected.conv1d_matrix(w, n).flip(1),
             "the columns stand in the wrong order: the first column multiplies x_in[0].",
         ),
+        "all_zeros": (
+            lambda w, n: w.new_zeros(n, n),
+            "your matrix is all zeros: nothing is computed, or nothing is stored.",
+        ),
         "mean_instead_of_sum": (
             lambda w, n: expected.conv1d_matrix(w, n) / len(w),
             "you divide by k. A convolution sums; it does not average.",
@@ -119,6 +123,13 @@ register_table(
 def backward_of(layer: Imitation) -> Imitation:
     """Imitates a student who differentiates another layer."""
     return lambda grad_out, kernel: vector_jacobian(lambda x: layer(x, kernel), torch.zeros_like(grad_out), grad_out)
+
+
+def last_contribution(grad_out: Tensor, kernel: Tensor) -> Tensor:
+    """What the last output leaves on each input: n = i + (k - 1)/2, or the signal's last."""
+    last = (torch.arange(len(grad_out), device=grad_out.device) + half(kernel)).clamp_max(len(grad_out) - 1)
+    rows = expected.conv1d_matrix(kernel, len(grad_out))[last].diagonal()
+    return rows * grad_out[last]
 
 
 register_table(
@@ -201,6 +212,14 @@ register_table(
         "reversed": (
             lambda g, w: expected.conv1d_backward_input(g, w).flip(0),
             "your gradient runs backwards: its first value belongs to x_in[0].",
+        ),
+        "overwritten": (
+            lambda g, w: last_contribution(g, w),
+            "only one output's share is left on each input. Contributions of several outputs add up: += in place of =.",
+        ),
+        "all_zeros": (
+            lambda g, w: torch.zeros_like(g),
+            "your gradient is all zeros: nothing is computed, or nothing is stored.",
         ),
         "last_tap_missing": (
             lambda g, w: expected.conv1d_backward_input(g, without_tap(w, -1)),
@@ -303,6 +322,10 @@ register_table(
             lambda g, x, k: expected.conv1d_backward_kernel(torch.ones_like(g), x, k),
             "you sum x_in, but never multiply by grad_out.",
         ),
+        "all_zeros": (
+            lambda g, x, k: x.new_zeros(k),
+            "your gradient is all zeros: nothing is computed, or nothing is stored.",
+        ),
         "last_tap_missing": (
             lambda g, x, k: without_tap(expected.conv1d_backward_kernel(g, x, k), -1),
             "the last tap gets no gradient. range() excludes its end.",
@@ -348,6 +371,10 @@ register_table(
         "nothing_changed": (
             lambda w, g, rate: w,
             "the kernel comes back unchanged.",
+        ),
+        "turned_round": (
+            lambda w, g, rate: -expected.update_kernel(w, g, rate),
+            "the sign of the whole result is wrong: the kernel minus the step, not the step minus the kernel.",
         ),
         "sign_only": (
             lambda w, g, rate: expected.update_kernel(w, g.sign(), rate),
@@ -543,6 +570,14 @@ register_table(
         "grad_out_ignored": (
             unit_gradients,
             "you count the windows that an input wins, but never multiply by grad_out.",
+        ),
+        "all_zeros": (
+            lambda g, x, size: torch.zeros_like(x, memory_format=torch.contiguous_format),
+            "your gradient is all zeros: nothing is computed, or nothing is stored.",
+        ),
+        "shape_of_output": (
+            lambda g, x, size: g,
+            "you return grad_out itself, with N - size + 1 values. Each of the N inputs has a gradient.",
         ),
         "last_window_missing": (
             lambda g, x, size: expected.maxpool1d_backward(F.pad(g[:-1], (0, 1)), x, size),

@@ -41,6 +41,10 @@ def error_symptom(function: str, error: str, where: str = "") -> Symptom:
         )
     if error == "Timeout":
         return Symptom("too_slow", f"`{function}` takes too long{case}: is there a loop that never ends?")
+    if error == "NotImplementedError":
+        return Symptom(
+            "not_written", f"`{function}` is not written yet: replace the line that raises NotImplementedError."
+        )
     # A type that the student's own code defines could carry anything in its name.
     known = error if hasattr(builtins, error) else "an error"
     return Symptom("crashes", f"`{function}` stops with {known}{case}.")
@@ -84,6 +88,11 @@ def kept_symptom(function: str, value: Tensor, given: Tensor) -> Symptom | None:
     return None
 
 
+def changed_symptom(function: str) -> Symptom:
+    """An input that is not what it was before the call."""
+    return Symptom("input_changed", f"`{function}` changes its input in place. Work on a copy.")
+
+
 def precision_symptom(function: str, value: Tensor, right: Tensor) -> Symptom | None:
     """A float64 result with the errors of a lower precision; None if float64 was kept throughout."""
     if value.dtype == torch.float64 and largest_difference(value, right) > TIGHT * scale_of(right):
@@ -100,3 +109,8 @@ def place_of_largest_difference(value: Tensor, right: Tensor) -> str:
         return f"position {flat} of 0..{len(right) - 1}"
     row, column = divmod(flat, right.shape[-1])
     return f"row {row}, column {column} of a {right.shape[0]} x {right.shape[1]} matrix"
+
+
+def says_what_was_given(message: str) -> bool:
+    """Whether a message holds a number or says "even" or "empty"."""
+    return any(character.isdigit() for character in message) or "even" in message or "empty" in message
