@@ -21,8 +21,16 @@ def l2_norms(images: Tensor) -> Tensor:
     flat = images.flatten(1)
     largest = flat.abs().amax(dim=1, keepdim=True)
     safe = torch.where(largest > 0, largest, torch.ones_like(largest))
-    norms = largest * (flat / safe).norm(dim=1, keepdim=True)
+    norms: Tensor = largest * (flat / safe).norm(dim=1, keepdim=True)
     return norms.view(-1, *[1] * (images.dim() - 1))
+
+
+def _unit(direction: Tensor) -> Tensor:
+    """Each image's direction at length 1; a zero direction stays zero."""
+    # The largest entry goes first: a saturated softmax has gradients whose norm float32 cannot divide by.
+    largest = direction.abs().amax(dim=(1, 2, 3), keepdim=True)
+    scaled = direction / torch.where(largest > 0, largest, 1)
+    return scaled / l2_norms(scaled).clamp_min(1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,9 @@ class L2Step:
             shape = tuple(self.original.shape)
             raise ValueError(f"original must be a batch of images (B, 3, H, W), not a tensor of shape {shape}")
         if not bool(((self.original >= 0) & (self.original <= 1)).all()):
-            raise ValueError("original must hold pixels in [0, 1]; normalisation belongs to the model, not to the image")
+            raise ValueError(
+                "original must hold pixels in [0, 1]; normalisation belongs to the model, not to the image"
+            )
 
     def step(self, x: Tensor, direction: Tensor) -> Tensor:
         """One step.
@@ -89,10 +99,8 @@ class L2Step:
         if not bool(torch.isfinite(direction).all()):
             raise ValueError("direction holds NaN or infinity; look at the loss that it is the gradient of")
         with torch.no_grad():
-            length = l2_norms(direction)
-            unit = torch.where(length > 0, direction / length.clamp_min(torch.finfo(x.dtype).tiny), 0)
-            moved = self._project(x + self.step_size * unit).clamp(0, 1)
-            return torch.where(length > 0, moved, x).detach()
+            moved = self._project(x + self.step_size * _unit(direction)).clamp(0, 1)
+            return torch.where(l2_norms(direction) > 0, moved, x).detach()
 
     def _project(self, x: Tensor) -> Tensor:
         offset = x - self.original
