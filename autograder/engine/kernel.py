@@ -6,6 +6,7 @@ are cut to size again on the other side, and results are checked there.
 
 from __future__ import annotations
 
+import base64
 import builtins
 import os
 import signal
@@ -16,7 +17,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -156,7 +156,13 @@ class _Stream:
 
 def _bundle(data: dict[str, Any]) -> tuple[dict[str, str], int]:
     """The kinds of an output that are kept, and their size. HTML and scripts would run in the grader's browser."""
-    kept = {kind: data[kind] for kind in KEPT_KINDS if isinstance(data.get(kind), str)}
+    kept: dict[str, str] = {}
+    for kind in KEPT_KINDS:
+        content = data.get(kind)
+        if isinstance(content, bytes):
+            content = base64.b64encode(content).decode()
+        if isinstance(content, str):
+            kept[kind] = content
     return kept, sum(len(text) for text in kept.values())
 
 
@@ -214,6 +220,9 @@ class Shell(InteractiveShell):  # type: ignore[misc]
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         self.capture.fail(error_output(etype, evalue, stb))
 
+    def enable_gui(self, gui: Any = None) -> None:
+        """Does nothing: there are no windows."""
+
     def ask_exit(self) -> None:
         """Does nothing: a notebook ends after its last cell."""
 
@@ -245,7 +254,17 @@ def make_shell(capture: Capture) -> Shell:
     Shell.capture = capture
     shell: Shell = Shell.instance(config=config, displayhook_class=_Hook)
     builtins.input = shell.raw_input  # type: ignore[assignment]
+    _rehearse(shell)
     return shell
+
+
+def _rehearse(shell: Shell) -> None:
+    """Lets IPython load what it needs for a cell and for an error, which is slow the first time."""
+    shell.run_cell("None", silent=True, store_history=False)
+    try:
+        shell.ex("1 / 0")
+    except ZeroDivisionError as error:
+        shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
 
 
 def _show(answer: Callable[..., None], output: dict[str, Any]) -> None:
@@ -257,7 +276,6 @@ class Kernel:
 
     def __init__(self, shell: Shell, capture: Capture) -> None:
         self.shell, self.capture = shell, capture
-        self._interruptible = False
         self._sending = threading.Lock()
 
     def serve(self, connection: socket.socket, *, max_answer: int, device: str) -> None:
@@ -271,7 +289,6 @@ class Kernel:
         devices = ("cpu", device.split(":")[0])
         channel = Channel(connection, max_payload=MAX_REQUEST, specifications=True, devices=devices)
         sys.stdout, sys.stderr = _Stream("stdout", self.capture, 1), _Stream("stderr", self.capture, 2)
-        signal.signal(signal.SIGINT, self._on_interrupt)
         handlers = {"cell": self._cell, "call": self._call, "value": self._value}
         owner = os.getpid()
         while True:
@@ -300,16 +317,12 @@ class Kernel:
 
     @contextmanager
     def _student_code(self) -> Iterator[None]:
-        self._interruptible = True
+        """Lets interrupts raise inside only: between two requests there is nothing to interrupt."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             yield
         finally:
-            self._interruptible = False
-
-    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        # Between two requests there is nothing to interrupt.
-        if self._interruptible:
-            raise KeyboardInterrupt
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _cell(self, request: dict[str, Any], send: Emit) -> dict[str, Any]:
         self.capture.start(request["allowance"], send)

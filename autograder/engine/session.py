@@ -31,7 +31,9 @@ from autograder.engine.sandbox import HOME, Namespace, SandboxUnavailable, check
 
 Status = Literal["ok", "error", "timeout", "died", "output_limit", "deadline"]
 START_SECONDS = 30.0
-WATCH_SECONDS = 0.05
+WATCH_SECONDS = 0.02
+# How long interrupted code may take to end: a share of its limit, and this at most.
+GRACE, GRACE_SECONDS = 0.08, 3.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Session:
         """Runs one cell."""
         process, collector = self._process, self._collector
         if process is None or process.end is not None:
-            return self._stopped(End("died", "the cell was not run, because the submission's process was gone"))
+            return self._stopped(self._not_run())
         allowance = collector.start_cell()
         request = {"kind": "cell", "source": source, "allowance": allowance}
         answer = self._exchange(request, self.limits.cell_seconds, collector.add, collector.most_bytes)
@@ -167,6 +169,11 @@ class Session:
             return self._stopped(process.end or answer)
         status: Status = "error" if answer.get("failed") is not False else "ok"
         return CellResult(collector.take(), status, cut=collector.cut)
+
+    def _not_run(self) -> End:
+        end = self.end or End("died", "the submission's process was gone")
+        status: Status = "deadline" if end.status == "deadline" else "died"
+        return End(status, f"this cell was not run: {end.detail}")
 
     def _stopped(self, end: End) -> CellResult:
         outputs = [*self._collector.take(), failure(end.status, end.detail)]
@@ -218,7 +225,7 @@ class Session:
                         raise
                     interrupted = True
                     process.interrupt()
-                    until = min(time.monotonic() + min(2.0, 0.05 * seconds), self._deadline)
+                    until = min(time.monotonic() + min(GRACE_SECONDS, GRACE * seconds), self._deadline)
                     continue
                 if message.get("number") != self._number:
                     raise ProtocolError("an answer to another question")
