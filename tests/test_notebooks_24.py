@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
+from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
 from torch import Tensor, nn
@@ -66,6 +69,22 @@ def functions(name: str) -> dict[str, Any]:
             tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
             exec(compile(tree, exercise.id, "exec"), namespace)  # the notebook's own answers
     return namespace
+
+
+def run_setup(
+    name: str, repository: str, *, on_colab: bool, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[str, str]]:
+    """Runs the first code cell as IPython would, and returns the magic commands that it gave."""
+    source = next(c for c in notebook(name).cells if c.cell_type == "code").source
+    source = source.replace("{{ course_repository }}", repository).replace("{{ course_branch }}", "main")
+    commands: list[tuple[str, str]] = []
+    shell = SimpleNamespace(run_line_magic=lambda magic, line: commands.append((magic, line)))
+    if on_colab:
+        monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: object() if there else None)
+    code = compile(TransformerManager().transform_cell(source), "setup", "exec")
+    exec(code, {"get_ipython": lambda: shell})
+    return commands
 
 
 class TestForm:
@@ -140,6 +159,24 @@ class TestText:
         assert grading(setup)["locked"]
         assert 'if "google.colab" in sys.modules' in setup.source
         assert "git+https://github.com/{{ course_repository }}@{{ course_branch }}" in setup.source
+
+    @pytest.mark.parametrize(
+        ("on_colab", "there", "installs"), [(False, False, False), (True, True, False), (True, False, True)]
+    )
+    @pytest.mark.parametrize("name", NAMES)
+    def test_colab_installs_what_is_missing_and_nothing_else(
+        self, name: str, on_colab: bool, there: bool, installs: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        commands = run_setup(name, "a-university/pset4", on_colab=on_colab, there=there, monkeypatch=monkeypatch)
+        wanted = 'install -q "pset4[embedded] @ git+https://github.com/a-university/pset4@main"'
+        assert commands == ([("pip", wanted)] if installs else [])
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_colab_says_what_to_set_where_the_course_has_no_address(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(RuntimeError, match=r"set `repository` in pset4\.toml"):
+            run_setup(name, "OWNER/pset4", on_colab=True, there=False, monkeypatch=monkeypatch)
 
     @pytest.mark.parametrize("exercise", OURS, ids=lambda e: e.id)
     def test_each_exercise_announces_its_points_and_minutes(self, exercise: Exercise) -> None:
