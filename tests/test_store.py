@@ -100,6 +100,7 @@ def test_remarks_are_bounded_and_not_repeated() -> None:
     for number in range(200):
         bundle = bundle.with_remark(f"remark {number}").with_remark(f"remark {number}")
     assert len(bundle.remarks) == module.MAX_REMARKS
+    assert BUNDLE.with_remark("a\x1b]0;title\x07b\nc" + "x" * 10_000).remarks[-1].startswith("a ]0;title b cxx")
 
 
 def test_the_fingerprint_sees_what_decides_the_result() -> None:

@@ -27,6 +27,7 @@ FORMAT = 1
 FOLDER = "results"
 MAX_BUNDLE = 4_000_000
 MAX_REMARKS = 60
+MAX_REMARK = 500
 
 Status = Literal["running", "graded", "graded with remarks", "unreadable", "not handed in"]
 Output = dict[str, Any]
@@ -76,6 +77,8 @@ class Bundle:
 
     def with_remark(self, remark: str) -> Bundle:
         """The bundle with one more remark; doubles are dropped."""
+        # Remarks are printed, and may quote a file's name: control codes would reach the grader's terminal.
+        remark = "".join(sign if sign.isprintable() else " " for sign in remark)[:MAX_REMARK]
         if remark in self.remarks or len(self.remarks) >= MAX_REMARKS:
             return self
         return replace(self, remarks=(*self.remarks, remark))
