@@ -311,7 +311,7 @@ class Kernel:
         """Sends the last message of a request; what is too large to be sent is replaced by an error that says so."""
         try:
             answer("done", **fields)
-        except (ProtocolError, MemoryError, RecursionError) as error:
+        except (ProtocolError, MemoryError, RecursionError, TypeError, ValueError, RuntimeError) as error:
             refused = Outcome(error=type(error).__name__, message=f"the result could not be sent: {error}"[:200])
             answer("done", **vars(refused))
 
