@@ -383,8 +383,8 @@ def own_memory() -> int:
 # Privileges
 
 
-def test_the_process_has_no_privileges(session: Session) -> None:
-    status = run(session, "print(open('/proc/self/status').read())")
+def test_the_process_has_no_privileges(intruder: Session) -> None:
+    status = run(intruder, "print(open('/proc/self/status').read())")
     fields = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
     for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(fields[name], 16) == 0
@@ -454,9 +454,14 @@ def attempt(source):
 """
 
 
-@pytest.fixture(scope="module")
-def intruder(warm: Warm) -> Iterator[Session]:
-    with open_session(limits=QUICK, warm=warm) as session:
+@pytest.fixture(scope="module", params=["user namespace", "this account's own way"])
+def intruder(warm: Warm, request: pytest.FixtureRequest) -> Iterator[Session]:
+    """Root steps down to another user, an ordinary account gets a user namespace."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "user namespace":
+            patch.setattr(sandbox, "is_ordinary", lambda: True)
+        session = open_session(limits=QUICK, warm=warm)
+    with session:
         run(session, PREAMBLE)
         yield session
 
@@ -497,8 +502,8 @@ def test_neighbours_and_home_folders_are_out_of_sight(session: Session, tmp_path
     assert listed == "False False\n"
 
 
-def test_no_other_process_is_in_sight(session: Session) -> None:
-    seen = run(session, "import os; print(sorted(int(p) for p in os.listdir('/proc') if p.isdigit()), os.getppid())")
+def test_no_other_process_is_in_sight(intruder: Session) -> None:
+    seen = run(intruder, "import os; print(sorted(int(p) for p in os.listdir('/proc') if p.isdigit()), os.getppid())")
     assert seen == "[1, 2] 0\n"
 
 

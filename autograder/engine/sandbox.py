@@ -77,7 +77,12 @@ def _bubblewrap() -> str:
     return path
 
 
-def command(*, limits: Limits, files: Sequence[str], readable: Sequence[Path], device: str, user: int) -> list[str]:
+def is_ordinary() -> bool:
+    """Whether this account needs a user namespace to make the others; root makes them itself and steps down later."""
+    return os.geteuid() != 0
+
+
+def command(*, limits: Limits, files: Sequence[str], readable: Sequence[Path], device: str) -> list[str]:
     """The bubblewrap command line of one submission.
 
     Args:
@@ -85,32 +90,16 @@ def command(*, limits: Limits, files: Sequence[str], readable: Sequence[Path], d
         files: Options that put the submission's own files into place.
         readable: More files and folders that it may read.
         device: "cuda" passes the GPU's device files through.
-        user: The user that it will run as.
     """
-    options = [
-        _bubblewrap(),
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-    ]
-    if os.geteuid():
+    options = [_bubblewrap(), *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts")]
+    options += ["--unshare-cgroup-try", "--hostname", "sandbox", "--new-session", "--as-pid-1"]
+    if is_ordinary():
         number = str(USER_IN_NAMESPACE)
         options += ["--unshare-user", "--disable-userns", "--uid", number, "--gid", number]
-    options += [
-        "--hostname",
-        "sandbox",
-        "--new-session",
-        "--as-pid-1",
-        "--clearenv",
-        "--setenv",
-        "PATH",
-        "/usr/bin:/bin",
-    ]
-    options += ["--cap-drop", "ALL"]
+    options += ["--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"]
     options += _system() + _python(readable)
-    options += ["--proc", "/proc", "--dev", "/dev"]
+    # Settings of the kernel in /proc belong to root, and a file's owner needs no privilege to write.
+    options += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     if device.startswith("cuda"):
         options += _graphics()
     # The folders' sizes add up to the limit.
@@ -260,12 +249,13 @@ class Namespace:
             SandboxUnavailable: If bubblewrap refuses.
         """
         check_available()
-        self.user = _free_user() if os.geteuid() == 0 else USER_IN_NAMESPACE
+        self.has_users = is_ordinary()
+        self.user = USER_IN_NAMESPACE if self.has_users else _free_user()
         files = open_files(scratch_files, limits)
         passwd = _in_memory(f"student:x:{self.user}:{self.user}:student:{HOME}:/bin/sh\n")
         info_read, info_write = os.pipe()
         try:
-            line = command(limits=limits, files=files.options, readable=readable, device=device, user=self.user)
+            line = command(limits=limits, files=files.options, readable=readable, device=device)
             line[1:1] = ["--info-fd", str(info_write), "--perms", "0444", "--ro-bind-data", str(passwd), "/etc/passwd"]
             self._process = subprocess.Popen(
                 line,
@@ -360,15 +350,16 @@ CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWTIME = 0x10000000, 0x20000000, 0x40000000, 0x80
 
 
-def join(handle: int, root: int) -> None:
+def join(handle: int, root: int, *, users: bool) -> None:
     """Moves this process into the namespaces of another; its next child is in their process namespace, too.
 
     Args:
         handle: A pidfd of a process in the namespaces.
         root: A descriptor of that process's root folder.
+        users: Whether there is a user namespace among them.
     """
     kinds = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP
-    if os.geteuid():
+    if users:
         kinds |= CLONE_NEWUSER
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(handle, kinds):

@@ -298,7 +298,7 @@ class _Process:
         request = {
             "limits": asdict(limits),
             "sandboxed": sandbox,
-            "user": self._namespace.user if self._namespace and os.geteuid() == 0 else None,
+            "user": self._namespace.user if self._namespace and not self._namespace.has_users else None,
             "device": device,
             "max_answer": limits.answer_bytes,
             "entrances": self._group.entrances() if self._group else [],

@@ -145,7 +145,7 @@ def _start_and_watch(request: dict[str, Any], descriptors: list[int], kernel: An
     for entrance in request["entrances"]:
         Path(entrance).write_text("0")
     if namespace:
-        sandbox.join(*namespace)
+        sandbox.join(*namespace, users=request["user"] is None)
     else:
         _adopt_orphans()
     pid = os.fork()
