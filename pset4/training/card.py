@@ -96,7 +96,7 @@ def write_card(results: Table, path: Path) -> None:
         recipes="\n".join(f"- {name}: {describe_recipe(recipe)}" for name, recipe in recipes.items()),
         weights="\n".join(f"\nSHA-256 of the {name} network: `{value}`." for name, value in results["weights"].items()),
         restarts=results.get("pgd", {}).get("robust", {}).get("restarts", 3),
-        accuracy=accuracy_table(results.get("pgd", {})),
+        accuracy=accuracy_text(results.get("clean", {}), results.get("pgd", {})),
         autoattack=autoattack_text(results.get("autoattack", {})),
         meaning=meaning_text(results.get("meaning", {})),
         sheet=sheet_text(results.get("sheet", {})),
@@ -121,17 +121,25 @@ def describe_recipe(recipe: Table) -> str:
     )
 
 
-def accuracy_table(pgd: Table) -> str:
+def accuracy_text(clean: Table, pgd: Table) -> str:
     """Clean and robust accuracy of both networks, in per cent."""
-    if not pgd:
+    if not clean:
         return "Accuracy has not been measured yet."
+    rows = ["| network | photos, without attack | accuracy |", "|---|---|---|"]
+    rows += [f"| {name} | {n['photos']} | {_percent(n['right'], n['photos'])} |" for name, n in clean.items()]
+    if not pgd:
+        return "\n".join([*rows, "", "Accuracy under PGD has not been measured yet."])
     budgets = list(pgd["robust"]["standing"])
-    heads = ["clean" if budget == "0.0" else f"PGD, eps {budget}" for budget in budgets]
-    rows = [f"| network | photos | {' | '.join(heads)} |", "|---" * (2 + len(heads)) + "|"]
+    heads = ["without attack" if budget == "0.0" else f"PGD, eps {budget}" for budget in budgets]
+    rows += ["", f"| network | photos, attacked | {' | '.join(heads)} |", "|---" * (2 + len(heads)) + "|"]
     for name, counts in pgd.items():
-        shares = [f"{100 * counts['standing'][budget] / counts['photos']:.1f} %" for budget in budgets]
+        shares = [_percent(counts["standing"][budget], counts["photos"]) for budget in budgets]
         rows.append(f"| {name} | {counts['photos']} | {' | '.join(shares)} |")
     return "\n".join(rows)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"
 
 
 def autoattack_text(autoattack: Table) -> str:
@@ -139,7 +147,7 @@ def autoattack_text(autoattack: Table) -> str:
     if not autoattack:
         return "AutoAttack has not been run yet."
     photos = autoattack["photos"]
-    shares = [f"{100 * count / photos:.1f} % after {name}" for name, count in autoattack["standing"].items()]
+    shares = [f"{_percent(count, photos)} after {name}" for name, count in autoattack["standing"].items()]
     text = f"AutoAttack, L2, eps {autoattack['eps']:g}, on {photos} seeded validation photos, robust network: "
     text += ", ".join(shares).replace("after clean", "clean") + "."
     if "square" not in autoattack["standing"]:
@@ -195,5 +203,5 @@ def time_text(timing: Table) -> str:
         return "This has not been measured yet."
     return (
         f"One attack of 200 steps on one photo of 224 x 224: {timing['seconds']:.1f} s "
-        f"({timing['device']}, {timing['threads']} threads)."
+        f"({timing['device']}, {timing['threads']} threads, {timing['processor_seconds']:.1f} s of processor time)."
     )

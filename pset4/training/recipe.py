@@ -40,7 +40,7 @@ class Recipe:
     sgd_lr: float = 0.1
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
-    ema_decay: float = 0.998
+    ema_decay: float = 0.99
     seed: int = 0
 
     @property
@@ -86,7 +86,7 @@ class Recipe:
 # enough to pass the robust network's clean accuracy.
 SHIPPED = {
     "l2": Recipe(),
-    "none": Recipe(eps=0.0, sides=((0, 32), (3, 40), (5, 48)), rate=((0, 0), (2, 1), (3, 0.944), (6, 0))),
+    "none": Recipe(eps=0.0, sides=((0, 32), (3, 40), (4, 48)), rate=((0, 0), (2, 1), (3, 0.944), (5, 0))),
 }
 
 
