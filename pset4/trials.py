@@ -247,7 +247,8 @@ def undone_by_rounding(trial: Trial) -> bool:
 
 def class_directions(trial: Trial) -> Tensor:
     """Direction in which each class's logit grows and no other changes, at the start: (B, K, 3 H W), of length 1."""
-    jacobian = torch.func.jacrev(lambda x: trial.model(x).sum(dim=0))(trial.x.detach().clone())
+    model = trial.model
+    jacobian = torch.func.jacrev(lambda x: model(x).sum(dim=0))(trial.x.detach().clone())
     rows = torch.as_tensor(jacobian).flatten(2).transpose(0, 1).double()  # (B, K, D)
     return torch.nn.functional.normalize(torch.linalg.pinv(rows).mT, dim=2)
 
@@ -290,13 +291,14 @@ def norm_gradients(features_fn: Any, x: Tensor, norm: str = "l2") -> Tensor:
         "sum": torch.ones_like(features),
         "max": (features == features.amax(dim=1, keepdim=True)).to(x.dtype),
     }
-    return (weights[norm] @ transposed.T).view_as(x)
+    gradients: Tensor = weights[norm] @ transposed.T
+    return gradients.view_as(x)
 
 
 def cosines(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of the angle between the images of two batches, (B,)."""
     one, other = (torch.nn.functional.normalize(v.flatten(1).double(), dim=1, eps=1e-300) for v in (a, b))
-    return (one * other).sum(dim=1)
+    return torch.as_tensor((one * other).sum(dim=1))
 
 
 def feature_norms(trial: Trial, images: Tensor) -> Tensor:

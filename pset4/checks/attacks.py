@@ -94,7 +94,8 @@ def call(student: Callable[..., Any], arguments: Sequence[Any]) -> Call:
         specs.build(a) if isinstance(a, specs.Spec) else a.clone() if isinstance(a, Tensor) else a for a in arguments
     ]
     recorded = next(a for a in given if isinstance(a, RecordingStep))
-    value, error, message = None, "", ""
+    value: Any = None
+    error, message = "", ""
     try:
         with one_thread(), time_limit(SECONDS), torch.enable_grad():
             value = student(*given)
@@ -116,7 +117,12 @@ def call(student: Callable[..., Any], arguments: Sequence[Any]) -> Call:
 
 
 def images(seed: int, batch: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Public images (B, 3, 8, 8) with bright and dark corners."""
+    """Public images (B, 3, 8, 8)."""
     random = torch.Generator().manual_seed(seed)
-    brightness = torch.tensor([[0.9, 0.4], [0.6, 0.3]]).repeat_interleave(4, 0).repeat_interleave(4, 1)
-    return ((0.2 + 0.6 * torch.rand(batch, 3, 8, 8, generator=random)) * brightness).to(dtype)
+    return (0.2 + 0.6 * torch.rand(batch, 3, 8, 8, generator=random)).to(dtype)
+
+
+def uneven(x: Tensor) -> Tensor:
+    """The images with bright and dark corners: there, a norm for each position is not one of all features."""
+    brightness = torch.tensor([[1.0, 0.1], [0.4, 0.1]], dtype=x.dtype)
+    return x * brightness.repeat_interleave(4, 0).repeat_interleave(4, 1)

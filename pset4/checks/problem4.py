@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pset4 import attacked_photo, trials
 from pset4.attacked_photo import AttackedPhoto, judging_network, judging_photo, look_at
-from pset4.checks.attacks import Tries, images
+from pset4.checks.attacks import Tries, images, uneven
 from pset4.checks.failure import CheckFailed, all_good
 from pset4.imagenet import class_name
 from pset4.misconceptions.signs import read_photo
@@ -19,9 +19,11 @@ from pset4.specs import FeaturesSpec, NetworkSpec, StepSpec, build
 from pset4.trials import Trial
 
 SMALL_STEPS = 20
+# Label, images in the batch, seed, dtype.
+FULL_TRIALS = (("single", 1, 1, "float32"), ("double", 1, 2, "float64"), ("batch", 3, 3, "float32"))
 # What following the gradient reaches on the public networks below, so that no attack needs to stand here.
-NORM_AFTER = 5.053
-DISTANCES_LEFT = (0.431, 0.458, 0.502)
+NORM_AFTER = 4.185
+DISTANCES_LEFT = (1.602, 1.608, 1.637)
 
 
 def p4a_attack(generate_adversarial_example: Any, adversarial_tarantula: Any) -> None:
@@ -31,15 +33,16 @@ def p4a_attack(generate_adversarial_example: Any, adversarial_tarantula: Any) ->
         CheckFailed: With a diagnosis.
     """
     tries = tries_of("p4a_attack", "generate_adversarial_example", generate_adversarial_example)
-    for label, batch, seed, dtype in (("single", 1, 1, "float32"), ("double", 1, 2, "float64"), ("batch", 3, 3, "float32")):
+    for label, batch, seed, dtype in FULL_TRIALS:
         attack(tries, label, batch, seed, dtype)
     for label, batch in (("scalar", 1), ("each", 4)):
         attack(tries, label, batch, 4)
     for label, n_iter in (("copy", 0), ("one", 1), ("three", 3)):
-        short(tries, label, NetworkSpec("exam_classifier", 5, {"sharpness": 8.0}), 3, n_iter)
+        spec = NetworkSpec("exam_classifier", 5, {"sharpness": 8.0})
+        short(tries, label, spec, unlikely(spec, images(5, 2)), n_iter)
     together = images(6, 3)
     spec = NetworkSpec("exam_classifier", 6, {"sharpness": 20.0})
-    target = int(build(spec)(together).mean(dim=0).argmin())
+    target = unlikely(spec, together)
     for label, x in (("together", together), ("alone", together[1:2])):
         tries(label, spec, x, target, StepSpec(x, 0.25, 1.5), 1)
     attack(tries, "certain", 1, 7, sharpness=3000.0)
@@ -70,9 +73,9 @@ def p4d_layer_norm(maximize_layer_norm: Any) -> None:
         CheckFailed: With a diagnosis.
     """
     tries = tries_of("p4d_layer_norm", "maximize_layer_norm", maximize_layer_norm, has_goal=False)
-    for label, batch, seed, dtype in (("single", 1, 1, "float32"), ("double", 1, 2, "float64"), ("batch", 3, 3, "float32")):
+    for label, batch, seed, dtype in FULL_TRIALS:
         spec = FeaturesSpec(NetworkSpec("exam_linear_features", seed, {"dtype": dtype}), layer=seed % 2)
-        x = images(seed, batch, getattr(torch, dtype))
+        x = uneven(images(seed, batch, getattr(torch, dtype)))
         tries(label, spec, x, None, StepSpec(x, 0.25, 1.5), 1)
     for label, dtype in (("deep", "float32"), ("deep double", "float64")):
         x = images(4, 1, getattr(torch, dtype))
@@ -161,8 +164,14 @@ def attack(
     if label == "each":
         x = x[:1].repeat(batch, 1, 1, 1)
     targets = build(spec)(x).argsort(dim=1)[range(batch), torch.arange(batch)]
-    goal = targets if label == "each" else targets[0] if label == "scalar" else int(targets[0])
+    goal = {"each": targets, "scalar": targets[0]}.get(label, unlikely(spec, x))
     tries(label, spec, x, goal, StepSpec(x, 0.25, 1.5), SMALL_STEPS)
+
+
+def unlikely(spec: NetworkSpec, x: Tensor) -> int:
+    """The class that no image of the batch is taken for, by the widest margin."""
+    logits = build(spec)(x)
+    return int((logits - logits.amax(dim=1, keepdim=True)).amax(dim=0).argmin())
 
 
 def short(tries: Tries, label: str, spec: NetworkSpec | FeaturesSpec, goal: Any, n_iter: int) -> None:

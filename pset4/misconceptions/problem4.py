@@ -225,29 +225,32 @@ def goes_away(trials: Trials) -> bool:
     return any(c is not None for c in found) and all(c is None or bool((c < -judge.TOWARDS).all()) for c in found)
 
 
-def leaves_current_class(trials: Trials) -> bool:
-    """Whether the first step lowers the class that the network sees, and does not care for the target."""
+def leading_class(trials: Trials, sign: float) -> list[tuple[Trial, Tensor]]:
+    """Single trials whose first step moves one class above all, up or down as the sign says, and which class that is."""
+    found = []
     for label in ("single", "double"):
-        if label not in trials or not (found := cosines_of(trials, label)):
+        cosines = cosines_of(trials, label)
+        if not cosines:
             continue
+        largest = cosines[0].abs().argmax(dim=1)  # (B,)
+        strength = sign * cosines[0].gather(1, largest[:, None])
+        if bool((strength > judge.TOWARDS).all()) and bool((largest != trials[label].targets).all()):
+            found.append((trials[label], largest))
+    return found
+
+
+def leaves_current_class(trials: Trials) -> bool:
+    """Whether the first step above all lowers the class that the network sees."""
+    for trial, class_ids in leading_class(trials, -1.0):
         with torch.no_grad():
-            current = trials[label].model(trials[label].x).argmax(dim=1)
-        target = found[0].gather(1, trials[label].targets[:, None])
-        if bool((target.abs() < judge.TOWARDS).all()) and bool((found[0].gather(1, current[:, None]) < -0.4).all()):
-            return True
+            if bool((trial.model(trial.x).argmax(dim=1) == class_ids).all()):
+                return True
     return False
 
 
 def seeks_other_class(trials: Trials) -> bool:
-    """Whether the first step raises one class above all, and it is not the target."""
-    pairs = [(cosines_of(trials, label), trials.get(label)) for label in ("single", "double")]
-    return any(
-        trial is not None
-        and bool(found)
-        and bool(((best := found[0].max(dim=1)).values > 0.4).all())
-        and bool((best.indices != trial.targets).all())
-        for found, trial in pairs
-    )
+    """Whether the first step above all raises one class, and it is not the target."""
+    return bool(leading_class(trials, 1.0))
 
 
 def first_step_is_zero(trials: Trials) -> bool:
@@ -580,14 +583,15 @@ def photo_signs(name: str, *first: PhotoSign) -> tuple[PhotoSign, ...]:
             lambda photo, value, original: photo.rank_exact == 0 and photo.rank > 0,
         ),
         PhotoSign(
-            "another_target",
-            f"`{name}` fools the network, but into another class than the one that this exercise asks for.",
-            lambda photo, value, original: photo.rank > 0 and photo.best != _seen(original, photo.eps),
-        ),
-        PhotoSign(
             "away_from_target",
             f"`{name}` makes the target less probable than it is on the photo. The sign of the direction is wrong.",
-            lambda photo, value, original: photo.change < -0.1,
+            lambda photo, value, original: photo.change < -0.1 and photo.best == _seen(original, photo.eps),
+        ),
+        PhotoSign(
+            "another_target",
+            f"`{name}` fools the network, but into another class than the one that this exercise asks for. Was it "
+            "another class id, or a step away from the target?",
+            lambda photo, value, original: photo.rank > 0 and photo.best != _seen(original, photo.eps),
         ),
         PhotoSign(
             "too_weak",
