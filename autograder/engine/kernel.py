@@ -22,6 +22,9 @@ from typing import Any
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import activate_matplotlib
+from matplotlib_inline.backend_inline import configure_inline_support
+from matplotlib_inline.config import InlineBackend
 from traitlets.config import Config
 
 from autograder.engine.channel import Channel
@@ -254,8 +257,21 @@ def make_shell(capture: Capture) -> Shell:
     Shell.capture = capture
     shell: Shell = Shell.instance(config=config, displayhook_class=_Hook)
     builtins.input = shell.raw_input  # type: ignore[assignment]
+    show_figures(shell)
     _rehearse(shell)
     return shell
+
+
+def show_figures(shell: Shell) -> None:
+    """Shows matplotlib's figures below their cells, with and without `%matplotlib inline`.
+
+    As PNG, a figure with photos has half a megabyte, and a notebook's share of output would hold two of them.
+    """
+    figures = InlineBackend.instance(parent=shell)
+    figures.print_figure_kwargs = {"bbox_inches": "tight", "pil_kwargs": {"quality": 75}}
+    figures.figure_formats = {"jpeg"}
+    activate_matplotlib("module://matplotlib_inline.backend_inline")
+    configure_inline_support(shell, "module://matplotlib_inline.backend_inline")  # type: ignore[no-untyped-call]
 
 
 def _rehearse(shell: Shell) -> None:
