@@ -20,9 +20,9 @@ from pset4.misconceptions.symptoms import (
     error_symptom,
     kept_symptom,
     kind_symptom,
+    names_one_of,
     place_of_largest_difference,
     precision_symptom,
-    says_what_was_given,
     shape_symptom,
 )
 
@@ -62,6 +62,12 @@ class Inputs:
         size = 0.5 + torch.rand(n, generator=self.random, dtype=torch.float64) * 1.5
         sign = torch.randint(0, 2, (n,), generator=self.random) * 2 - 1
         return (size * sign).to(dtype)
+
+    def impulse(self, n: int, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Zeros, and one value that is not."""
+        impulse = torch.zeros(n, dtype=dtype)
+        impulse[self.integer(0, n - 1)] = 2.0
+        return impulse
 
     def kernel(self, k: int, dtype: torch.dtype = torch.float64) -> Tensor:
         """A kernel that differs from its mirror image."""
@@ -238,25 +244,35 @@ def equal_results(value: Any, other: Any) -> bool:
     return isinstance(value, Tensor) == isinstance(other, Tensor)
 
 
-def judge_errors(exam: Examination, function: str, name: str, cases: Sequence[tuple[Sequence[Any], str, str]]) -> None:
-    """Fails `name` unless every case raises a `ValueError` that names the argument and what was given.
+@dataclass(frozen=True)
+class Refused:
+    """An input that must raise a `ValueError`.
 
-    Args:
-        exam: The exam.
-        function: The student's function.
-        name: The property.
-        cases: Arguments, the words of which the message must hold one (separated by "|"), and the case in words.
+    Attributes:
+        arguments: What the function is given.
+        names: Words for the argument, one of which the message must hold, separated by "|".
+        given: Words for what was given, likewise.
+        what: The input in words.
     """
-    for arguments, words, what in cases:
-        outcome = exam.ask(function, *arguments, valid=False)
-        message = outcome.message.lower()
+
+    arguments: tuple[Any, ...]
+    names: str
+    given: str
+    what: str
+
+
+def judge_errors(exam: Examination, function: str, name: str, cases: Sequence[Refused]) -> None:
+    """Fails `name` unless every case raises a `ValueError` that names the argument and what was given."""
+    for case in cases:
+        outcome = exam.ask(function, *case.arguments, valid=False)
         if outcome.error != "ValueError":
             got = "returns a result" if outcome.returned else "raises another error"
-            exam.fail(name, f"`{function}` {got} for {what}: raise a ValueError.", symptom="no_value_error")
-        elif not any(word in message for word in words.split("|")) or not says_what_was_given(message):
+            exam.fail(name, f"`{function}` {got} for {case.what}: raise a ValueError.", symptom="no_value_error")
+        elif not (names_one_of(outcome.message, case.names) and names_one_of(outcome.message, case.given)):
             exam.fail(
                 name,
-                f"the ValueError for {what} must name the argument ({words.replace('|', ' or ')}) and what was given.",
+                f"the ValueError for {case.what} must name the argument ({case.names.replace('|', ' or ')}) and what "
+                "was given.",
                 symptom="unclear_value_error",
             )
 

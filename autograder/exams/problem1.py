@@ -10,6 +10,7 @@ from autograder.exams.cases import (
     SHAPE,
     UNCHANGED,
     Inputs,
+    Refused,
     form_properties,
     judge,
     judge_devices,
@@ -71,6 +72,7 @@ def conv1d_exam(exam: Examination) -> None:
         check(EVERY_VALUE, inputs.signal(5, dtype), inputs.kernel(5, dtype), "k = N")
         check(EVERY_VALUE, -inputs.signal(8, dtype).abs(), inputs.kernel(3, dtype), "a negative signal")
         check(EVERY_VALUE, torch.full((7,), 1.5, dtype=dtype), inputs.kernel(5, dtype), "a constant signal")
+        check(EVERY_VALUE, inputs.impulse(8, dtype), inputs.kernel(3, dtype), "zeros and a single value")
     check(EVERY_VALUE, inputs.signal(40), inputs.kernel(9), "a long signal")
     x_in, kernel = inputs.signal(7), inputs.kernel(3)
     judge_devices(exam, "conv1d", (x_in, kernel), expected.conv1d)
@@ -89,8 +91,8 @@ def conv1d_exam(exam: Examination) -> None:
         "conv1d",
         KERNEL_ERROR,
         (
-            ((x_in, inputs.signal(4)), "kernel", "an even kernel"),
-            ((x_in, inputs.signal(0)), "kernel", "an empty kernel"),
+            Refused((x_in, inputs.signal(4)), "kernel", "4|even", "an even kernel"),
+            Refused((x_in, inputs.signal(0)), "kernel", "0|empty|even", "an empty kernel"),
         ),
     )
     judge_errors(
@@ -98,8 +100,8 @@ def conv1d_exam(exam: Examination) -> None:
         "conv1d",
         SIGNAL_ERROR,
         (
-            ((inputs.signal(0), kernel), "x_in|signal|input", "an empty x_in"),
-            ((inputs.signal(6).view(2, 3), kernel), "x_in|signal|input", "a 2-D x_in"),
+            Refused((inputs.signal(0), kernel), "x_in|signal|input", "0|empty", "an empty x_in"),
+            Refused((inputs.signal(6).view(2, 3), kernel), "x_in|signal|input", "2", "a 2-D x_in"),
         ),
     )
 
@@ -166,7 +168,10 @@ def maxpool1d_exam(exam: Examination) -> None:
         ),
     )
     judge_errors(
-        exam, "maxpool1d", SIZE_ERROR, (((x_in, 0), "size", "size = 0"), ((x_in, 9), "size", "a size above N"))
+        exam,
+        "maxpool1d",
+        SIZE_ERROR,
+        (Refused((x_in, 0), "size", "0", "size = 0"), Refused((x_in, 9), "size", "9", "a size above N")),
     )
     # The two functions earn their points apart: a right pool_size does not make up for values that are all wrong.
     values = (MAXIMUM, NEGATIVE, SIZE_ONE, SIZE_N, TIES)
@@ -190,5 +195,8 @@ def pool_size_exam(exam: Examination, inputs: Inputs) -> None:
         exam,
         "pool_size",
         POOL_SIZE_ERROR,
-        (((7, 0), "n_out|n_in", "n_out = 0"), ((7, 8), "n_out|n_in", "an n_out above n_in")),
+        (
+            Refused((7, 0), "n_out|n_in", "0", "n_out = 0"),
+            Refused((7, 8), "n_out|n_in", "8", "an n_out above n_in"),
+        ),
     )

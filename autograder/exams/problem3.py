@@ -10,6 +10,7 @@ from autograder.exams.cases import (
     SHAPE,
     UNCHANGED,
     Inputs,
+    Refused,
     close,
     form_properties,
     judge,
@@ -79,7 +80,10 @@ def conv_matrix_exam(exam: Examination) -> None:
         exam,
         "conv1d_matrix",
         KERNEL_ERROR,
-        (((inputs.signal(4), 6), "kernel", "an even kernel"), ((inputs.signal(0), 6), "kernel", "an empty kernel")),
+        (
+            Refused((inputs.signal(4), 6), "kernel", "4|even", "an even kernel"),
+            Refused((inputs.signal(0), 6), "kernel", "0|empty|even", "an empty kernel"),
+        ),
     )
 
 
@@ -126,6 +130,7 @@ def backward_input_exam(exam: Examination) -> None:
         check(EVERY_VALUE, inputs.signal(5, dtype), inputs.kernel(5, dtype), "k = N")
         check(EVERY_VALUE, -inputs.signal(8, dtype).abs(), inputs.kernel(3, dtype), "a negative grad_out")
         check(EVERY_VALUE, torch.full((7,), 1.5, dtype=dtype), inputs.kernel(5, dtype), "a constant grad_out")
+        check(EVERY_VALUE, inputs.impulse(8, dtype), inputs.kernel(3, dtype), "zeros and a single value")
     check(EVERY_VALUE, inputs.signal(40), inputs.kernel(9), "a long signal")
     grad_out, kernel = inputs.signal(7), inputs.kernel(3)
     judge_devices(exam, "conv1d_backward_input", (grad_out, kernel), expected.conv1d_backward_input)

@@ -20,9 +20,9 @@ from pset4.misconceptions.symptoms import (
     error_symptom,
     kept_symptom,
     kind_symptom,
+    names_one_of,
     place_of_largest_difference,
     precision_symptom,
-    says_what_was_given,
     shape_symptom,
 )
 from pset4.observe import banned_calls
@@ -56,12 +56,14 @@ class Refusal:
 
     Attributes:
         arguments: What the function is given.
-        words: The message must hold one of them.
+        names: Words for the argument, one of which the message must hold, separated by "|".
+        given: Words for what was given, likewise.
         what: The input in words.
     """
 
     arguments: tuple[Any, ...]
-    words: tuple[str, ...]
+    names: str
+    given: str
     what: str
 
 
@@ -222,11 +224,10 @@ def _check_refusal(check: FunctionCheck, student: Callable[..., Any], refusal: R
         with time_limit(SECONDS):
             student(*refusal.arguments)
     except ValueError as error:
-        message = str(error).lower()
-        if not any(word in message for word in refusal.words) or not says_what_was_given(message):
+        if not (names_one_of(str(error), refusal.names) and names_one_of(str(error), refusal.given)):
             raise CheckFailed(
                 f"The ValueError of `{check.function}` for {refusal.what} must name the argument "
-                f"({' or '.join(refusal.words)}) and what was given. It says: {error}",
+                f"({refusal.names.replace('|', ' or ')}) and what was given. It says: {error}",
                 misconception="unclear_value_error",
             ) from None
     except (Exception, OutOfTime) as error:

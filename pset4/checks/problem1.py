@@ -44,10 +44,10 @@ CONV1D = FunctionCheck(
         Probe((spaced(LONGER), spaced(signal(1, 2, 4))), "inputs with a stride of 2", layout=True),
     ),
     refusals=(
-        Refusal((SHORT, signal(1, 2)), ("kernel",), "an even kernel"),
-        Refusal((SHORT, signal()), ("kernel",), "an empty kernel"),
-        Refusal((signal(), EDGE), ("x_in", "signal", "input"), "an empty x_in"),
-        Refusal((LONGER.view(2, 4), EDGE), ("x_in", "signal", "input"), "a 2-D x_in"),
+        Refusal((SHORT, signal(1, 2)), "kernel", "2|even", "an even kernel"),
+        Refusal((SHORT, signal()), "kernel", "0|empty|even", "an empty kernel"),
+        Refusal((signal(), EDGE), "x_in|signal|input", "0|empty", "an empty x_in"),
+        Refusal((LONGER.view(2, 4), EDGE), "x_in|signal|input", "2", "a 2-D x_in"),
     ),
 )
 
@@ -58,8 +58,8 @@ POOL_SIZE = FunctionCheck(
     right=stored_size,
     probes=tuple(Probe(pair) for pair in SIZES),
     refusals=(
-        Refusal((5, 0), ("n_out", "n_in"), "n_out = 0"),
-        Refusal((5, 6), ("n_out", "n_in"), "an n_out above n_in"),
+        Refusal((5, 0), "n_out|n_in", "0", "n_out = 0"),
+        Refusal((5, 6), "n_out|n_in", "6", "an n_out above n_in"),
     ),
 )
 
@@ -83,8 +83,8 @@ MAXPOOL1D = FunctionCheck(
         Probe((spaced(LONGER), 3), "an x_in with a stride of 2", layout=True),
     ),
     refusals=(
-        Refusal((LONGER, 0), ("size",), "size = 0"),
-        Refusal((LONGER, 9), ("size",), "a size above N"),
+        Refusal((LONGER, 0), "size", "0", "size = 0"),
+        Refusal((LONGER, 9), "size", "9", "a size above N"),
     ),
 )
 

@@ -35,8 +35,8 @@ CONV_MATRIX = FunctionCheck(
         Probe((spaced(THREE), 4), "a kernel with a stride of 2", layout=True),
     ),
     refusals=(
-        Refusal((signal(1, 2), 4), ("kernel",), "an even kernel"),
-        Refusal((signal(), 4), ("kernel",), "an empty kernel"),
+        Refusal((signal(1, 2), 4), "kernel", "2|even", "an even kernel"),
+        Refusal((signal(), 4), "kernel", "0|empty|even", "an empty kernel"),
     ),
 )
 

@@ -127,7 +127,8 @@ def same(value: Any, other: Any, *, tolerance: float = 1e-4) -> bool:
         if value.shape != other.shape:
             return False
         atol = tolerance * scale_of(other.nan_to_num(0.0, 0.0, 0.0))
-        return bool(torch.isclose(as_double(value), as_double(other), rtol=0.0, atol=atol, equal_nan=True).all())
+        a = as_double(value)
+        return bool(torch.isclose(a, as_double(other).to(a.dtype), rtol=0.0, atol=atol, equal_nan=True).all())
     if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(value) == len(other) and all(
             same(a, b, tolerance=tolerance) for a, b in zip(value, other, strict=True)
