@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import io
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import activate_matplotlib
 from matplotlib_inline.backend_inline import configure_inline_support
 from matplotlib_inline.config import InlineBackend
+from PIL import Image
 from traitlets.config import Config
 
 from autograder.engine.channel import Channel
@@ -35,6 +37,7 @@ from autograder.exams.torch_state import neutral_torch
 
 KEPT_KINDS = ("text/plain", "image/png", "image/jpeg")
 MAX_PIECE = 100_000
+LARGE_IMAGE = 60_000
 EAGER_BYTES = 20_000
 MAX_REQUEST = 1 << 32
 
@@ -166,7 +169,18 @@ def _bundle(data: dict[str, Any]) -> tuple[dict[str, str], int]:
             content = base64.b64encode(content).decode()
         if isinstance(content, str):
             kept[kind] = content
+    if len(kept.get("image/png", "")) > LARGE_IMAGE:
+        # As PNG, a figure with photos has half a megabyte: a notebook's share of output would hold two of them.
+        kept["image/jpeg"] = _as_jpeg(kept.pop("image/png"))
     return kept, sum(len(text) for text in kept.values())
+
+
+def _as_jpeg(png: str) -> str:
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        image.thumbnail((1_000, 4_000))
+        smaller = io.BytesIO()
+        image.convert("RGB").save(smaller, "JPEG", quality=75)
+    return base64.b64encode(smaller.getvalue()).decode()
 
 
 class _Hook(DisplayHook):  # type: ignore[misc]
@@ -263,13 +277,8 @@ def make_shell(capture: Capture) -> Shell:
 
 
 def show_figures(shell: Shell) -> None:
-    """Shows matplotlib's figures below their cells, with and without `%matplotlib inline`.
-
-    As PNG, a figure with photos has half a megabyte, and a notebook's share of output would hold two of them.
-    """
-    figures = InlineBackend.instance(parent=shell)
-    figures.print_figure_kwargs = {"bbox_inches": "tight", "pil_kwargs": {"quality": 75}}
-    figures.figure_formats = {"jpeg"}
+    """Shows matplotlib's figures below their cells, with and without `%matplotlib inline`."""
+    InlineBackend.instance(parent=shell)
     activate_matplotlib("module://matplotlib_inline.backend_inline")
     configure_inline_support(shell, "module://matplotlib_inline.backend_inline")  # type: ignore[no-untyped-call]
 
