@@ -266,8 +266,10 @@ def fetch(name: str, *, patience: Patience | None = None, ask_again: bool = Fals
     asset = find_asset(name)
     if ask_again:
         _unreachable_hosts.clear()
-    if asset.sha256 is not None and (path := _ready(asset)):
+    if expected_hash(asset) is not None and (path := _ready(asset)):
         return path
+    if is_offline() and not any(path.is_file() for path, _ in _candidates(asset)):
+        raise _offline(asset)
     with _locked(asset.name):
         return _fetch_locked(asset, patience)
 
@@ -312,7 +314,7 @@ def _remove_wrong_cached(asset: Asset) -> ChecksumError | None:
 def _download_first(asset: Asset, patience: Patience | None) -> Path:
     """Downloads from the first address that delivers."""
     if is_offline():
-        raise _unavailable(asset, ["PSET4_OFFLINE is set"], "could not be found or fetched (offline)")
+        raise _offline(asset)
     problems: list[str] = []
     wrong: ChecksumError | None = None
     for url in asset.urls:
@@ -358,6 +360,10 @@ def _download_checked(asset: Asset, url: str, patience: Patience | None) -> Path
         job.discard()
     _record_first(asset, target)
     return target
+
+
+def _offline(asset: Asset) -> AssetUnavailableError:
+    return _unavailable(asset, ["PSET4_OFFLINE is set"], "could not be found or fetched (offline)")
 
 
 def _unavailable(asset: Asset, problems: list[str], short: str) -> AssetUnavailableError:

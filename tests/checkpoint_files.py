@@ -46,14 +46,18 @@ class Doubling:
         return 2.0**epoch
 
 
-def madrylab_checkpoint(network: nn.Module) -> dict[str, Any]:
-    """What MadryLab's training saves: weights below `module.`, optimiser, schedule, and figures."""
+def madrylab_checkpoint(network: nn.Module, *, train: bool = True) -> dict[str, Any]:
+    """What MadryLab's training saves: weights below `module.`, optimiser, schedule, and figures.
+
+    Without `train` the weights stay as they are, and the optimiser has no state.
+    """
     model = nn.DataParallel(AdversarialModel(network))
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, Doubling())
     first = next(iter(network.parameters()))
-    first.grad = torch.ones_like(first)
-    optimiser.step()
+    if train:
+        first.grad = torch.ones_like(first)
+        optimiser.step()
     return {
         "model": model.state_dict(),
         "optimizer": optimiser.state_dict(),

@@ -467,6 +467,23 @@ def test_a_cache_that_cannot_be_written_is_named(shelf: Shelf, photo: Page) -> N
         get()
 
 
+def test_reading_needs_no_right_to_write(
+    shelf: Shelf, server: Server, unpublished: Page, photo: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox sees the cache and cannot change it; here no lock can be taken."""
+    assert get("net") == get("photo") == CONTENT
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(assets, "FileLock", refuse)
+    assert get("net") == get("photo") == CONTENT
+    monkeypatch.setenv("PSET4_OFFLINE", "1")
+    shelf.add("other", "images/other.bin", content=CONTENT)
+    with pytest.raises(AssetUnavailableError, match="PSET4_OFFLINE"):
+        get("other")
+
+
 # Several processes
 
 
