@@ -280,7 +280,7 @@ def test_the_dog_is_recognised(photo: tuple[str, Tensor], lite: Network) -> None
 
 def attack(network: Network, image: Tensor, target: int, n_iter: int) -> Tensor:
     step = L2Step(image, step_size=0.5, eps=3)
-    x = image
+    x = image.clone()
     for _ in range(n_iter):
         x = x.requires_grad_()
         loss = F.cross_entropy(network(x), torch.tensor([target]))
