@@ -60,7 +60,6 @@ class Returned(Protocol):
         ...
 
 
-
 @dataclass(frozen=True)
 class Trial:
     """One call of an attack.

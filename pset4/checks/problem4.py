@@ -155,9 +155,7 @@ def tries_of(exercise: str, function: str, student: Any, *, goal_first: bool = F
     return Tries(exercise, function, student, goal_first, has_goal)
 
 
-def attack(
-    tries: Tries, label: str, batch: int, seed: int, dtype: str = "float32", *, sharpness: float = 8.0
-) -> None:
+def attack(tries: Tries, label: str, batch: int, seed: int, dtype: str = "float32", *, sharpness: float = 8.0) -> None:
     """A full attack on an unlikely class, whose id comes in the form that the label says."""
     spec = NetworkSpec("exam_classifier", seed, {"dtype": dtype, "sharpness": sharpness})
     x = images(seed, batch, getattr(torch, dtype))
@@ -247,5 +245,3 @@ def demand_photo(exercise: str, name: str, value: Any, network: NetworkName, tar
     sign = read_photo(exercise, photo, value, original)
     text = f"`{name}`: {photo.sentence()}."
     raise CheckFailed(f"{sign.explanation}\n{text}" if sign else text, misconception=sign.name if sign else "")
-
-

@@ -226,7 +226,7 @@ def goes_away(trials: Trials) -> bool:
 
 
 def leading_class(trials: Trials, sign: float) -> list[tuple[Trial, Tensor]]:
-    """Single trials whose first step moves one class above all, up or down as the sign says, and which class that is."""
+    """Single trials whose first step above all raises (1) or lowers (-1) one class, not the target; and which one."""
     found = []
     for label in ("single", "double"):
         cosines = cosines_of(trials, label)
