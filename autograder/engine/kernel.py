@@ -177,9 +177,9 @@ def _bundle(data: dict[str, Any]) -> tuple[dict[str, str], int]:
 
 def _as_jpeg(png: str) -> str:
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
-        image.thumbnail((1_000, 4_000))
+        image.thumbnail((900, 3_000))
         smaller = io.BytesIO()
-        image.convert("RGB").save(smaller, "JPEG", quality=75)
+        image.convert("RGB").save(smaller, "JPEG", quality=60)
     return base64.b64encode(smaller.getvalue()).decode()
 
 
