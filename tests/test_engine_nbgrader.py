@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -21,16 +21,35 @@ from typing import Any
 import nbformat
 import pytest
 import small_course as small
+from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import LateSubmissionPlugin
+from nbgrader.preprocessors import (
+    CheckCellMetadata,
+    ClearOutput,
+    DeduplicateIds,
+    Execute,
+    OverwriteCells,
+    OverwriteKernelspec,
+    SaveAutoGrades,
+)
 from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
 
+from autograder.answers import answers_for, reference
+from autograder.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.engine.cli import endings
 from autograder.engine.plugs import use_two_processes
 from autograder.engine.sandbox import SandboxUnavailable, check_available
+from autograder.engine.seeds import SECRET_FILE
 from autograder.engine.store import Bundle, Store
+from autograder.exams import EXAMS
+from autograder.preprocessors import ForgiveStderr, SetExamSeed
+from autograder.release import ASSIGNMENT, COURSE
 
 ALL = {"s1_double": 5.0, "s2_total": 3.0}
 NONE = {"s1_double": 0.0, "s2_total": 0.0}
@@ -127,13 +146,24 @@ class Course:
         return nbformat.read(path, as_version=4)
 
 
+def find_alembic(patch: pytest.MonkeyPatch) -> None:
+    """nbgrader calls alembic by its name; it stands beside Python, whose folder need not be on the path."""
+    patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def course_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_alembic(monkeypatch)
+    monkeypatch.setenv("PSET4_EXAM_SEED", "0")  # the stock way sets it, and this puts it back
+    monkeypatch.chdir(COURSE)
+
+
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     small.register()
     root = tmp_path_factory.mktemp("released")
     with pytest.MonkeyPatch.context() as patch:
-        # nbgrader calls alembic by its name; it stands beside Python, whose folder need not be on the path.
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        find_alembic(patch)
         Course(root).release()
     yield root
 
@@ -333,3 +363,130 @@ def test_a_killed_run_resumes_to_the_same_database(course: Course) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a POSIX signal")
 def test_ten_killed_runs_resume_to_the_same_database(course: Course) -> None:
     check_kills(course, 10)
+
+
+STOCK = {
+    "exporter_class": NotebookExporter,
+    "sanitize_preprocessors": [ClearOutput, DeduplicateIds, OverwriteKernelspec, OverwriteCells, CheckCellMetadata],
+    "autograde_preprocessors": [SetExamSeed, Execute, ForgiveStderr, SaveAutoGrades, CheckCellMetadata],
+}
+
+HONEST = (
+    {},
+    {"p1a_conv1d": "the kernel is not flipped", "p1b_maxpool1d": "divided by the size"},
+    {"p3d_maxpool_backward": "= in place of +=", "p3b_update": "uphill"},
+)
+
+
+def real_course(root: Path, notebooks: Sequence[str]) -> None:
+    """The first students of the real course hand in some of its notebooks."""
+    source = root / "source" / ASSIGNMENT
+    source.mkdir(parents=True)
+    for name in notebooks:
+        shutil.copy(COURSE / "source" / ASSIGNMENT / f"{name}.ipynb", source)
+
+
+def answered(path: Path, wrong: Mapping[str, str]) -> NotebookNode:
+    """A released notebook with answers of the bank: the reference, or the wrong ones that are named."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = []
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in EXAMS:
+            answers = {answer.name: answer for answer in answers_for(name)}
+            answer = answers[wrong[name]] if name in wrong else reference(name)
+            cells += [new_code_cell(text) for text in answer.extra_cells]
+            cell.source = answer.source
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def compare_both_ways(tmp_path: Path, notebooks: Sequence[str], students: Sequence[Mapping[str, str]]) -> None:
+    grades = {}
+    for way in ("stock", "two processes"):
+        root = tmp_path / way
+        real_course(root, notebooks)
+        if way == "two processes":
+            shutil.copy(tmp_path / "stock" / SECRET_FILE, root / SECRET_FILE)  # the same exams
+
+        def convert(kind: type, student: str = "*", way: str = way, root: Path = root) -> None:
+            c = PyFileConfigLoader("nbgrader_config.py", path=str(COURSE)).load_config()
+            c.CourseDirectory.root = str(root)
+            if way == "stock":
+                c.Autograde.update(STOCK)
+            else:
+                use_two_processes(c)
+                c.RunTwoProcesses.unsafe_no_sandbox = not sandbox_here()
+            course = CourseDirectory(config=c)
+            course.assignment_id, course.student_id = ASSIGNMENT, student
+            kind(coursedir=course, config=c).start()
+
+        convert(GenerateAssignment, ".")
+        for number, wrong in enumerate(students):
+            folder = root / "submitted" / f"student{number}" / ASSIGNMENT
+            folder.mkdir(parents=True)
+            for name in notebooks:
+                nbformat.write(
+                    answered(root / "release" / ASSIGNMENT / f"{name}.ipynb", wrong), folder / f"{name}.ipynb"
+                )
+        convert(Autograde)
+        with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
+            grades[way] = {
+                (submission.student.id, grade.cell.name): grade.auto_score
+                for submission in gradebook.assignment_submissions(ASSIGNMENT)
+                for notebook in submission.notebooks
+                for grade in notebook.grades
+            }
+    assert grades["stock"] == grades["two processes"]
+    scored = [score for (_, cell), score in grades["stock"].items() if cell.endswith("_test")]
+    assert 0 < sum(scored) < 1000
+    assert len(scored) == len(students) * sum(e.notebook in notebooks for e in AUTO_GRADED)
+
+
+def test_honest_submissions_get_the_same_points_in_both_ways(tmp_path: Path, course_path: None) -> None:
+    compare_both_ways(tmp_path, ["problem1_forward"], HONEST[1:2])
+
+
+@pytest.mark.full
+def test_all_honest_submissions_get_the_same_points_in_both_ways(tmp_path: Path, course_path: None) -> None:
+    compare_both_ways(tmp_path, NOTEBOOKS, HONEST)
+
+
+def spoilt(number: int) -> Any:
+    """One of ten ways to hand in something malformed or hostile."""
+    right = json.loads(json.dumps(small.submission()))
+    ways: list[Any] = [
+        "",
+        json.dumps(right)[:700],
+        "[" * 100_000,
+        {"cells": 5},
+        doubled_ids(right),
+        broken_metadata(right),
+        small.submission({**small.ANSWERS, "s1_double": "import os\nos._exit(1)"}),
+        small.submission(first=["import os\nwhile True:\n    try: os.fork()\n    except OSError: break"]),
+        small.submission({**small.ANSWERS, "s1_double": "def double(x):\n    while True: pass"}),
+        small.submission(first=["print('x' * 10**8)", "import os\nos.kill(0, 9)"]),
+    ]
+    return ways[number % len(ways)]
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not sandbox_here(), reason="hostile submissions are graded in the sandbox only")
+def test_of_two_hundred_submissions_none_is_lost_and_none_disturbed(course: Course) -> None:
+    wrong = {**small.ANSWERS, "s2_total": "def total(x):\n    return x.max()"}
+    earned = {}
+    for number in range(200):
+        name = f"student{number:03}"
+        if number % 5 == 3:
+            course.hand_in(name, spoilt(number // 5))
+            continue
+        course.hand_in(name, small.submission(wrong if number % 2 else small.ANSWERS))
+        earned[name] = {"s1_double": 5.0, "s2_total": 0.0 if number % 2 else 3.0}
+    course.convert(Autograde)
+    statuses, scores = course.statuses(), course.scores()
+    assert len(statuses) == len(scores) == 200
+    assert "running" not in statuses.values()
+    assert {name: scores[name] for name in earned} == earned
+    assert {statuses[name] for name in earned} == {"graded"}
+    assert all(0 <= (score or 0) <= 5 for mine in scores.values() for score in mine.values())
