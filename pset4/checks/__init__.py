@@ -2,6 +2,7 @@
 
 from pset4.checks.failure import CheckFailed
 from pset4.checks.problem1 import p1a_conv1d, p1b_maxpool1d
+from pset4.checks.problem2 import p2a_last_layer, p2b_probabilities, p2b_top_predictions, p2c_corgi
 from pset4.checks.problem3 import (
     p3a_backward_input,
     p3a_conv_matrix,
@@ -15,6 +16,10 @@ __all__ = [
     "CheckFailed",
     "p1a_conv1d",
     "p1b_maxpool1d",
+    "p2a_last_layer",
+    "p2b_probabilities",
+    "p2b_top_predictions",
+    "p2c_corgi",
     "p3a_backward_input",
     "p3a_conv_matrix",
     "p3b_backward_kernel",
