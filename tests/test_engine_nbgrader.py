@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import multiprocessing
 import os
@@ -37,11 +38,13 @@ from nbgrader.preprocessors import (
     OverwriteKernelspec,
     SaveAutoGrades,
 )
+from rich.console import Console
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from autograder.answers import answers_for, reference
 from autograder.contract import AUTO_GRADED, NOTEBOOKS
+from autograder.engine import cli
 from autograder.engine.cli import endings
 from autograder.engine.plugs import use_two_processes
 from autograder.engine.sandbox import SandboxUnavailable, check_available
@@ -313,6 +316,33 @@ def grade_and_tell(course: Course, told: Connection) -> None:
 
     Store.save = telling  # type: ignore[method-assign]
     course.convert(Autograde)
+
+
+CONFIG = """
+from autograder.engine.plugs import use_two_processes
+
+c = get_config()
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+use_two_processes(c)
+"""
+
+
+def test_the_command_says_how_everybody_ended(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    course.hand_in("right", small.submission())
+    course.hand_in("broken", "{")
+    course.hand_in("exits", small.submission({**small.ANSWERS, "s2_total": "import os\nos._exit(0)"}))
+    (course.root / "nbgrader_config.py").write_text(CONFIG)
+    monkeypatch.setattr(cli, "COURSE", course.root)
+    shown = Console(record=True, width=150, file=io.StringIO())
+    options = {"course": course.root, "unsafe_no_sandbox": not sandbox_here(), "console": shown}
+    assert cli.grade(small.ASSIGNMENT, **options) == 0
+    lines = shown.export_text().splitlines()
+    said = {name: next(line for line in lines if f" {name} " in line) for name in ("right", "broken", "exits")}
+    assert GRADED in said["right"]
+    assert "unreadable" in said["broken"] and "not JSON" in said["broken"]
+    assert "graded with remarks" in said["exits"]
+    assert course.scores()["right"] == ALL
+    assert "Autograding" in (course.root / cli.LOG).read_text()
 
 
 def kill_after(course: Course, stored: int, seconds: float) -> None:
