@@ -195,7 +195,8 @@ def _c_name(function: Any) -> str:
     if short in _C_FUNCTIONS and (module.startswith("numpy") or not short.startswith("correlate")):
         return _C_FUNCTIONS[short]
     if module.startswith("torch") and _is_library_operator(short):
-        return f"torch.{short}"
+        # The function mode will see it too: both must find the same name.
+        return resolve_name(function) or f"torch.{short}"
     if module.startswith(_BANNED_PACKAGES):
         return f"{'.'.join(module.split('.')[:2])}.{short}"
     return ""

@@ -271,11 +271,12 @@ def test_a_report_shows_no_hidden_value():
     seen = []
 
     def conv1d(x_in, kernel):
-        seen.extend(f"{abs(v):.3g}" for v in [*x_in.flatten().tolist(), *kernel.tolist()])
+        seen.extend(f"{abs(v):.5g}" for v in [*x_in.flatten().tolist(), *kernel.tolist()])
         return right_conv1d(x_in, kernel) + 0.125
 
     report = verdict(conv1d).report()
-    assert not any(value in report for value in seen if len(value) >= 4)
+    assert len(seen) > 100
+    assert not any(value in report for value in seen if len(value) >= 6)
 
 
 # What reaches the notebook
@@ -301,6 +302,28 @@ def test_nothing_that_a_student_writes_reaches_the_test_cell(capfd):
     assert err == ""
     assert out.startswith("p1a_conv1d: 6 of 6 points")
     assert "printed" not in out
+
+
+def test_nothing_that_a_student_displays_reaches_the_test_cell(monkeypatch):
+    import IPython
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shown = []
+    shell = InteractiveShell.instance()
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    monkeypatch.setattr(type(shell.display_pub), "publish", lambda self, *a, **k: shown.append(a))
+
+    def conv1d(x_in, kernel):
+        shell.display_pub.publish({"text/plain": str(x_in)})
+        return right_conv1d(x_in, kernel)
+
+    try:
+        assert verdict(conv1d).points == 6
+        assert shown == []
+        shell.display_pub.publish({"text/plain": "outside"})
+        assert len(shown) == 1
+    finally:
+        InteractiveShell.clear_instance()
 
 
 def test_streams_work_again_afterwards(capfd):

@@ -206,6 +206,14 @@ def test_one_call_gets_few_names(name):
     assert len(watch.names) <= 2, watch.names
 
 
+@pytest.mark.parametrize("name", ["F.conv1d", "torch.conv1d by getattr", "nn.Conv1d"])
+def test_the_three_observers_agree_on_the_name(name):
+    function, _ = BANNED[name]
+    with banned_calls() as watch:
+        function()
+    assert watch.names == ("torch.nn.functional.conv1d",)
+
+
 @pytest.mark.parametrize("name", ALLOWED)
 def test_what_is_allowed_is_left_alone(name):
     with banned_calls() as watch:

@@ -157,7 +157,7 @@ class Examination:
                 self.exam.properties,
                 {},
                 zeroed=reason,
-                diagnosis=f"Not from scratch: {named} is not allowed in this exercise.",
+                diagnosis=f"Not from scratch: your code calls {named}, which this exercise does not allow.",
                 misconception="banned_call",
                 remarks=self.remarks,
             )

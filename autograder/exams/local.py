@@ -165,7 +165,7 @@ def fresh_randomness() -> Iterator[None]:
     np.random.seed(SEED)
     # Not torch.manual_seed: where CUDA sleeps, that costs a millisecond to note the seed for later.
     torch.default_generator.manual_seed(SEED)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(SEED)
     try:
         yield
@@ -177,12 +177,13 @@ def fresh_randomness() -> Iterator[None]:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Drops everything that is written to stdout and stderr: by Python, by C code, through older references."""
+    """Drops what is written to stdout and stderr (by Python, by C code, through older references) and displays."""
     streams = sys.stdout, sys.stderr
     with contextlib.ExitStack() as stack:
         nowhere = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
         for stream in streams:
-            stack.enter_context(_muted(stream))
+            stack.enter_context(_muted(stream, "write"))
+        stack.enter_context(_no_displays())
         for number in (1, 2):
             stack.enter_context(_descriptor_to(number, nowhere.fileno()))
         stack.enter_context(warnings.catch_warnings())
@@ -195,10 +196,10 @@ def silence() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _muted(stream: Any) -> Iterator[None]:
-    """Makes `stream.write` do nothing: logging handlers and a notebook's own variables keep the stream itself."""
+def _muted(target: Any, method: str) -> Iterator[None]:
+    """Makes a method do nothing, for everyone who holds the object: logging handlers keep the stream itself."""
     try:
-        stream.write = len
+        setattr(target, method, _nothing)
     except (AttributeError, TypeError):
         yield
         return
@@ -206,7 +207,22 @@ def _muted(stream: Any) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(AttributeError):
-            del stream.write
+            delattr(target, method)
+
+
+def _nothing(*_arguments: Any, **_keywords: Any) -> int:
+    return 0
+
+
+@contextlib.contextmanager
+def _no_displays() -> Iterator[None]:
+    """Drops figures, widgets and everything else that goes to `display` in a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    with contextlib.ExitStack() as stack:
+        if shell is not None:
+            for method in ("publish", "clear_output"):
+                stack.enter_context(_muted(shell.display_pub, method))
+        yield
 
 
 @contextlib.contextmanager
