@@ -12,7 +12,7 @@ from torch import Tensor
 
 import pset4.exam_networks  # noqa: F401  (registers the networks that specifications name)
 from autograder.answers import answers_for, reference
-from autograder.engine.launcher import Warm
+from autograder.engine.launcher import Warm, shared_warm
 from autograder.engine.limits import Limits
 from autograder.engine.session import Session, open_session
 from autograder.exams import EXAMS, examine
@@ -62,10 +62,8 @@ X = torch.tensor([3.0, -1.0, 2.0])
 
 
 @pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    process = Warm()
-    yield process
-    process.close()
+def warm() -> Warm:
+    return shared_warm()
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,9 @@ from autograder.exams.torch_state import neutral_torch
 KEPT_KINDS = ("text/plain", "image/png", "image/jpeg")
 MAX_PIECE = 100_000
 LARGE_IMAGE = 60_000
-EAGER_BYTES = 20_000
+# What is printed just before a crash must arrive; only a flood is worth collecting.
+EAGER_MESSAGES = 1_000
+MAX_MESSAGES = 5_000
 MAX_REQUEST = 1 << 32
 
 Emit = Callable[[dict[str, Any]], None]
@@ -58,13 +60,13 @@ class Capture:
         self._owner = 0
         self._text = ""
         self._name = "stdout"
-        self._used = 0
+        self._messages = 0
 
     def start(self, allowance: int, send: Emit | None) -> None:
         """Begins a request; without `send`, everything is dropped."""
         with self._lock:
             self._owner = os.getpid()
-            self.left, self._text, self._used, self._send = allowance, "", 0, send
+            self.left, self._text, self._messages, self._send = allowance, "", 0, send
 
     def stop(self) -> bool:
         """Ends a request; what comes later is dropped. Returns whether everything had room."""
@@ -86,8 +88,7 @@ class Capture:
             if room <= 0 or self._send is None:
                 return
             self._text += text[:room]
-            # What is printed just before a crash must arrive; only a flood is worth collecting.
-            if self._used < EAGER_BYTES or len(self._text) > MAX_PIECE:
+            if self._messages < EAGER_MESSAGES or len(self._text) > MAX_PIECE:
                 self.flush()
 
     def flush(self) -> None:
@@ -100,13 +101,18 @@ class Capture:
                 piece, text = text[:MAX_PIECE], text[MAX_PIECE:]
                 self._emit({"output_type": "stream", "name": self._name, "text": piece}, len(piece.encode()))
 
+    def flush_if_few(self) -> None:
+        """Sends the text that was collected, as long as this is not done thousands of times."""
+        if self._messages < MAX_MESSAGES:
+            self.flush()
+
     def show(self, output: dict[str, Any], size: int) -> None:
         """Sends an output that is not text, if it fits."""
         if self._owner != os.getpid():
             return
         with self._lock:
             self.flush()
-            if size <= self.left:
+            if size <= self.left and self._messages < MAX_MESSAGES:
                 self._emit(output, size)
             elif self.left > 0:
                 self.write("stdout", f"[an output of {size} bytes was left out]\n")
@@ -119,7 +125,7 @@ class Capture:
 
     def _emit(self, output: dict[str, Any], size: int) -> None:
         self.left -= size
-        self._used += size
+        self._messages += 1
         if self._send is not None and self._owner == os.getpid():
             self._send(output)
 
@@ -145,7 +151,7 @@ class _Stream:
             self.write(line)
 
     def flush(self) -> None:
-        self._capture.flush()
+        self._capture.flush_if_few()
 
     def fileno(self) -> int:
         return self._number

@@ -11,6 +11,8 @@ from autograder.engine.limits import Limits
 
 IMAGES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 MAX_LINES = 400
+# What a message counts for besides its own bytes: reading a million tiny ones would cost us minutes.
+MESSAGE_BYTES = 1_000
 ERROR_BYTES = 20_000
 # An error is stored even when nothing else is: short, so that a thousand of them stay below the limit.
 SHORT_ERROR = 300
@@ -36,7 +38,7 @@ class Collector:
     @property
     def most_bytes(self) -> int:
         """Bytes of messages after which a cell is stopped: more than any well-behaved kernel sends."""
-        return 4 * self._limits.cell_output_bytes + 8_000_000
+        return 4 * self._limits.cell_output_bytes + 20_000 * MESSAGE_BYTES
 
     def start_cell(self) -> int:
         """Begins a cell; returns the bytes that it may add."""

@@ -278,8 +278,7 @@ class Namespace:
             self.handle = os.pidfd_open(self.pid)
             self.root = os.open(f"/proc/{self.pid}/root", os.O_PATH | os.O_DIRECTORY)
         except BaseException:
-            self._process.kill()
-            self._process.wait()
+            self._end()
             raise
         finally:
             os.close(info_read)
@@ -288,8 +287,8 @@ class Namespace:
         assert self._process.stdout is not None and self._process.stderr is not None
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
         if not ready or self._process.stdout.readline() != b"ready\n":
-            self._process.kill()
-            said = self._process.stderr.read(2000).decode(errors="replace").strip()
+            readable, _, _ = select.select([self._process.stderr], [], [], 1.0)
+            said = os.read(self._process.stderr.fileno(), 2000).decode(errors="replace").strip() if readable else ""
             raise SandboxUnavailable(
                 f"bubblewrap could not set up the sandbox: {said or 'no answer'}. Containers often forbid namespaces "
                 "(Docker: --security-opt seccomp=unconfined --cap-add SYS_ADMIN), and Ubuntu asks for an AppArmor "
@@ -313,16 +312,23 @@ class Namespace:
 
     def close(self) -> None:
         """Kills every process and frees what the namespaces held."""
-        if self._process.returncode is not None:
-            return
-        self.kill()
+        if self._process.returncode is None:
+            self.kill()
+            self._end()
+            os.close(self.handle)
+            os.close(self.root)
+
+    def _end(self) -> None:
+        # Without its input, the process that holds the namespaces ends; if there is none yet, bubblewrap is stopped.
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-        # The kernel ends a namespace's last process only after all others are gone.
-        self._process.wait()
-        os.close(self.handle)
-        os.close(self.root)
+            assert stream is not None
+            stream.close()
+        try:
+            # The kernel ends a namespace's last process only after all others are gone.
+            self._process.wait(timeout=START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _free_user() -> int:

@@ -23,7 +23,7 @@ import msgpack
 from autograder.engine.channel import Channel, ChannelClosed, OutOfTime
 from autograder.engine.launcher import Warm, shared_warm
 from autograder.engine.limits import Limits
-from autograder.engine.outputs import Collector, failure
+from autograder.engine.outputs import MESSAGE_BYTES, Collector, failure
 from autograder.engine.protocol import MAX_HEADER, ProtocolError, encode
 from autograder.engine.remote import RemoteStudent
 from autograder.engine.resources import ControlGroup, descendants, memory_of
@@ -209,7 +209,7 @@ class Session:
 
         def count(size: int) -> None:
             nonlocal counted
-            counted += size
+            counted += size + MESSAGE_BYTES
             if counted > most_bytes:
                 raise _Flood
 

@@ -142,8 +142,8 @@ def _start_and_watch(request: dict[str, Any], descriptors: list[int], kernel: An
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     session, lifeline, output, errors, *namespace = descriptors
     os.setsid()
-    for entrance in request["entrances"]:
-        Path(entrance).write_text("0")
+    # Opened before they are out of sight; only the submission's own process enters.
+    entrances = [os.open(path, os.O_WRONLY) for path in request["entrances"]]
     if namespace:
         sandbox.join(*namespace, users=request["user"] is None)
     else:
@@ -151,8 +151,10 @@ def _start_and_watch(request: dict[str, Any], descriptors: list[int], kernel: An
     pid = os.fork()
     if pid == 0:
         os.close(lifeline)
+        for entrance in entrances:
+            os.write(entrance, b"0")
         _run_submission(request, session, output, errors, kernel)
-    for descriptor in (session, output, errors, *namespace):
+    for descriptor in (session, output, errors, *namespace, *entrances):
         os.close(descriptor)
     with socket.socket(fileno=lifeline) as monitor:
         _tell(monitor, {"pid": pid})
