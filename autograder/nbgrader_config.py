@@ -1,5 +1,7 @@
 """nbgrader's settings for this course. nbgrader reads this file when its commands are typed in this folder."""
 
+import os
+
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
@@ -21,6 +23,9 @@ from nbgrader.preprocessors import (
 from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
 
 from autograder.preprocessors import FillCourseAddress, ForgiveStderr, SetExamSeed
+
+# The kernels inherit this. Threads that wait for work would otherwise spin, and slow each other down on busy cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 c = get_config()  # noqa: F821 - traitlets provides it
 

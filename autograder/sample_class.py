@@ -116,9 +116,9 @@ def warn_on_stderr(notebook: NotebookNode) -> None:
 
 MEMBERS = (
     Member("all_right", "every answer is right"),
-    Member("correlation", "the kernel is not flipped", answers={"p1a_conv1d": "cross_correlation"}),
-    Member("average_factor", "max pooling with a factor 1/k", answers={"p1b_maxpool1d": "divided_by_size"}),
-    Member("overwrites", "`=` for `+=` where windows overlap", answers={"p3d_maxpool_backward": "assigns_instead_of_adding"}),
+    Member("correlation", "the kernel is not flipped", answers={"p1a_conv1d": "the kernel is not flipped"}),
+    Member("average_factor", "max pooling with a factor 1/k", answers={"p1b_maxpool1d": "divided by the size"}),
+    Member("overwrites", "`=` for `+=` where windows overlap", answers={"p3d_maxpool_backward": "= in place of +="}),
     Member(
         "wrong_sign",
         "the attack walks away from its target",
