@@ -257,8 +257,9 @@ def test_feedback_shows_reasons_and_own_output_and_no_hidden_test(course: Course
     assert sorted(path.name for path in folder.iterdir()) == [f"{small.NOTEBOOK}.html"]
 
 
+@pytest.mark.parametrize("force", [True, False], ids=["forced", "handed in again"])
 def test_a_regrade_clears_first_and_keeps_what_was_entered_by_hand(
-    course: Course, monkeypatch: pytest.MonkeyPatch
+    course: Course, monkeypatch: pytest.MonkeyPatch, force: bool
 ) -> None:
     course.hand_in("ada", small.submission())
     course.convert(Autograde)
@@ -270,10 +271,12 @@ def test_a_regrade_clears_first_and_keeps_what_was_entered_by_hand(
     def interrupt(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
+    (course.folder("ada") / "timestamp.txt").write_text("2024-02-01 12:00:00 UTC")
+    (course.root / "autograded" / "ada" / small.ASSIGNMENT / "timestamp.txt").write_text("2024-01-01 12:00:00 UTC")
     with monkeypatch.context() as patch:
         patch.setattr("autograder.engine.plugs.grade_notebook", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            course.convert(Autograde, force=True)
+            course.convert(Autograde, force=force)
     assert course.scores() == {"ada": {"s1_double": None, "s2_total": None}}
     course.convert(Autograde)
     assert course.scores() == {"ada": {"s1_double": 5.0, "s2_total": 0.0}}

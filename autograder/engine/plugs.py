@@ -150,6 +150,8 @@ class TwoProcessExporter(NotebookExporter):  # type: ignore[misc]
         student, assignment, name = about["student"], about["assignment"], about["notebook"]
         self._current = (student, assignment)
         self._store.begin(student, assignment)
+        course = self._converter.coursedir
+        clear_scores(course.db_url, course.course_id, assignment, student, only=name)
         arrived = collect(Path(filename).parent, name, self._template(assignment, name))
         for remark in arrived.rebuilt.remarks:
             self.log.warning("%s, %s: %s", student, name, remark)
@@ -244,10 +246,17 @@ class HideTests(ClearHiddenTests):  # type: ignore[misc]
         return cell, resources
 
 
-def clear_scores(db_url: str, course: str, assignment: str, student: str) -> None:
+def clear_scores(db_url: str, course: str, assignment: str, student: str, *, only: str = "") -> None:
     """Forgets the automatic scores of a submission: a regrade that fails must not leave the old ones standing.
 
     What graders entered by hand stays.
+
+    Args:
+        db_url: nbgrader's database.
+        course: The course's id.
+        assignment: The assignment's name.
+        student: The student's id.
+        only: If not empty, the only notebook whose scores are forgotten.
     """
     with Gradebook(db_url, course) as gradebook:
         try:
@@ -255,6 +264,8 @@ def clear_scores(db_url: str, course: str, assignment: str, student: str) -> Non
         except MissingEntry:
             return
         for notebook in submission.notebooks:
+            if only not in ("", notebook.name):
+                continue
             notebook.late_submission_penalty = None
             for grade in notebook.grades:
                 grade.auto_score, grade.needs_manual_grade = None, True
