@@ -123,9 +123,9 @@ def test_a_bank_file_with_a_wrong_answer_that_loses_nothing_is_refused():
 def test_cells_before_the_answer_cell_are_kept_apart():
     code = "\n\n```python\n{}\n```\n\n"
     text = (
-        "## Cell: helper" + code.format("def helper(): ...")
-        + "## Right: two cells" + code.format("a = 1") + code.format("helper()")
+        "## Cell: shared" + code.format("def shared(): ...")
+        + "## Right: two cells" + code.format("a = 1") + code.format("shared()")
     )  # fmt: skip
     (answer,) = parse("p1a_conv1d", text)
-    assert answer.source == "helper()"
-    assert answer.extra_cells == ("def helper(): ...", "a = 1")
+    assert answer.source == "shared()"
+    assert answer.extra_cells == ("def shared(): ...", "a = 1")

@@ -7,16 +7,19 @@ import sys
 import time
 import warnings
 
+import bank_tools
 import pytest
 import torch
 import torch.nn.functional as F
 
+from autograder.answers import reference
 from autograder.exams import (
     EXAMS,
     CallOptions,
     Exam,
     LocalStudent,
     Opaque,
+    Outcome,
     Property,
     examine,
     grade,
@@ -213,6 +216,41 @@ def test_an_object_with_call_is_a_function():
             return right_conv1d(x_in, kernel)
 
     assert verdict(Convolution()).points == 6
+
+
+class Relay:
+    """A student behind a pane of glass: exams need nothing but `call` and `value`.
+
+    Args:
+        student: Who answers.
+        fails_at: Number of the call that fails; -1 for none.
+    """
+
+    def __init__(self, student, fails_at=-1):
+        self.student, self.fails_at, self.asked = student, fails_at, []
+
+    def call(self, function, arguments, options):
+        self.asked.append(str((function, arguments)))
+        if len(self.asked) - 1 == self.fails_at:
+            return Outcome(error="RuntimeError")
+        return self.student.call(function, arguments, options)
+
+    def value(self, name):
+        return self.student.value(name)
+
+
+@pytest.mark.parametrize("exercise", CONTRACT)
+def test_a_further_device_is_tried_and_costs_one_property_where_it_fails(exercise):
+    devices = ("cpu", "cpu")  # The second stands for CUDA.
+    with LocalStudent(bank_tools.namespace_of(reference(exercise).cells)) as student:
+        one, two = Relay(student), Relay(student)
+        assert examine(exercise, one, seed=1).points == EXAMS[exercise].points
+        assert examine(exercise, two, seed=1, devices=devices).points == EXAMS[exercise].points
+        assert len(two.asked) == len(one.asked) + 1
+        extra = next(n for n in range(len(two.asked)) if two.asked[:n] + two.asked[n + 1 :] == one.asked)
+        result = examine(exercise, Relay(student, fails_at=extra), seed=1, devices=devices)
+    assert result.missed == ("shape, dtype and precision kept",)
+    assert result.misconception == "wrong_device"
 
 
 def test_a_missing_function_is_named():
