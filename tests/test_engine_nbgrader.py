@@ -393,6 +393,7 @@ def test_a_killed_run_resumes_to_the_same_database(course: Course) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a POSIX signal")
 def test_ten_killed_runs_resume_to_the_same_database(course: Course) -> None:
     check_kills(course, 10)
@@ -482,6 +483,7 @@ def test_honest_submissions_get_the_same_points_in_both_ways(tmp_path: Path, cou
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 def test_all_honest_submissions_get_the_same_points_in_both_ways(tmp_path: Path, course_path: None) -> None:
     compare_both_ways(tmp_path, NOTEBOOKS, HONEST)
 
@@ -505,6 +507,7 @@ def spoilt(number: int) -> Any:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not sandbox_here(), reason="hostile submissions are graded in the sandbox only")
 def test_of_two_hundred_submissions_none_is_lost_and_none_disturbed(course: Course) -> None:
     wrong = {**small.ANSWERS, "s2_total": "def total(x):\n    return x.max()"}
