@@ -184,12 +184,21 @@ def _own_group(controller: str) -> str | None:
 
 
 def _make(parent: Path) -> Path | None:
+    _remove_abandoned(parent)
     path = parent / f"pset4-{os.getpid()}-{next(_numbers)}"
     try:
         path.mkdir()
     except OSError:
         return None
     return path
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Removes empty groups of graders that were killed before they could do it."""
+    for path in parent.glob("pset4-*-*"):
+        if not Path("/proc", path.name.split("-")[1]).exists():
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _read(path: Path) -> str:
