@@ -104,8 +104,8 @@ def draw_uneven_images(random: torch.Generator, batch: int, dtype: str = "float3
     """Images (B, 3, 8, 8) with bright and dark corners: there, a norm for each position is not one of all features."""
     bright = torch.rand(batch, 1, 2, 2, generator=random) < 0.5
     bright[:, :, 0, 0], bright[:, :, 1, 1] = True, False
-    brightness = torch.where(bright, 1.0, 0.08).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
-    return (torch.rand(batch, 3, 8, 8, generator=random) * brightness).to(device, getattr(torch, dtype))
+    brightness = torch.where(bright, 0.85, 0.05).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    return (0.05 + torch.rand(batch, 3, 8, 8, generator=random) * brightness).to(device, getattr(torch, dtype))
 
 
 def classifier(random: torch.Generator, dtype: str = "float32", sharpness: float = 8.0) -> NetworkSpec:
@@ -216,11 +216,20 @@ def short_attacks(ask: Trials, device: str) -> None:
         ask(label, spec, x, unlikely_for_all(spec, x), StepSpec(original, step_size=0.2, eps=1.0), n_iter)
     spec, x = classifier(random), draw_images(random, 1, device=device)
     ask("default", spec, x, int(unlikely_classes(spec, x, random)[0]), budget(x), None)
-    # Images that the network takes for different classes: what mixes them shows in their directions.
-    spec, x = classifier(random, sharpness=20.0), draw_images(random, 3, device=device)
+    spec, x = mixed_batch(random, device)
     target = unlikely_for_all(spec, x)
     ask("together", spec, x, target, budget(x), 1)
     ask("alone", spec, x[1:2], target, budget(x[1:2]), 1)
+
+
+def mixed_batch(random: torch.Generator, device: str) -> tuple[NetworkSpec, Tensor]:
+    """Images whose mean logits say another class than those of the second image: mixing them shows in its direction."""
+    for _ in range(50):
+        spec, x = classifier(random, sharpness=60.0), draw_images(random, 3, device=device)
+        logits = pset4.specs.build(spec, device)(x)
+        if logits.mean(dim=0).argmax() != logits[1].argmax():
+            break
+    return spec, x
 
 
 def leaves_direction(trial: Trial, sign: Callable[[float], float]) -> str:
@@ -353,7 +362,7 @@ def layer_norm_on_small_networks(ex: Examination, device: str) -> None:
     ask, random = Trials(ex, "maximize_layer_norm", has_goal=False), ex.random
     for label, batch, dtype in (("single", 1, "float32"), ("double", 1, "float64"), ("batch", 3, "float32")):
         x = draw_uneven_images(random, batch, dtype, device)
-        ask(label, linear_features(random, dtype), x, None, budget(x), 1)
+        ask(label, linear_features(random, dtype), x, None, StepSpec(x, step_size=0.05, eps=1.0), 1)
     for label, dtype in (("deep", "float32"), ("deep double", "float64")):
         x = draw_images(random, 1, dtype, device)
         ask(label, deep_features(random, dtype), x, None, budget(x), STEPS)

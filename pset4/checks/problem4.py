@@ -76,7 +76,7 @@ def p4d_layer_norm(maximize_layer_norm: Any) -> None:
     for label, batch, seed, dtype in FULL_TRIALS:
         spec = FeaturesSpec(NetworkSpec("exam_linear_features", seed, {"dtype": dtype}), layer=seed % 2)
         x = uneven(images(seed, batch, getattr(torch, dtype)))
-        tries(label, spec, x, None, StepSpec(x, 0.25, 1.5), 1)
+        tries(label, spec, x, None, StepSpec(x, 0.05, 1.0), 1)
     for label, dtype in (("deep", "float32"), ("deep double", "float64")):
         x = images(4, 1, getattr(torch, dtype))
         tries(label, deep_features(4, dtype), x, None, StepSpec(x, 0.25, 1.5), SMALL_STEPS)

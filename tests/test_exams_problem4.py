@@ -1,0 +1,303 @@
+"""The bank of problem 4, and what an exam of an attack must and must not mind."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+import warnings
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from autograder.answers import answers_for, reference
+from autograder.exams import EXAMS, LocalStudent, examine
+from autograder.exams.exam import Examination
+from autograder.exams.problem4 import (
+    attack_on_small_networks,
+    inversion_on_small_networks,
+    layer_norm_on_small_networks,
+)
+from pset4 import checks
+from pset4.attacked_photo import judging_network, judging_photo, look_at
+from pset4.checks import CheckFailed
+from pset4.images import round_to_8_bits
+from pset4.misconceptions.signs import signs_for
+from pset4.steps import L2Step
+
+# What each visible check takes from the notebook.
+TAKES = {
+    "p4a_attack": ("generate_adversarial_example", "adversarial_tarantula"),
+    "p4b_tiger_cat": ("adversarial_tiger_cat",),
+    "p4d_layer_norm": ("maximize_layer_norm",),
+    "p4e_robust": ("robust_example",),
+    "p4g_inversion": ("invert_features",),
+}
+ON_SMALL_NETWORKS = {
+    "p4a_attack": attack_on_small_networks,
+    "p4d_layer_norm": layer_norm_on_small_networks,
+    "p4g_inversion": inversion_on_small_networks,
+}
+ANSWERS = [answer for exercise in TAKES for answer in answers_for(exercise)]
+RIGHT = [answer for answer in ANSWERS if answer.right]
+WRONG = [answer for answer in ANSWERS if not answer.right]
+FIRST_CELL = "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor\nfrom pset4.steps import L2Step\n"
+PHOTO_LINE = "# Attack the photo"
+SOURCE = Path(__file__).parent.parent / "autograder/source/pset4/problem4_adversarial.ipynb"
+
+
+def named(answers):
+    return pytest.mark.parametrize("answer", answers, ids=[f"{a.exercise}: {a.name}" for a in answers])
+
+
+@contextlib.contextmanager
+def quietly():
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def given_cells(exercise):
+    """What stands in the notebook before the answer."""
+    namespace = {"__name__": "__main__", "round_to_8_bits": round_to_8_bits}
+    exec(FIRST_CELL, namespace)
+    corgi = judging_photo().clone()
+    namespace |= {"corgi": corgi, "standard": judging_network("standard"), "N_ITER": 12}
+    namespace["standard_step"] = L2Step(corgi, step_size=0.5, eps=3)
+    if exercise in {"p4b_tiger_cat", "p4e_robust"}:
+        exec(reference("p4a_attack").source.split(PHOTO_LINE)[0], namespace)
+    if exercise == "p4e_robust":
+        robust = judging_network("robust")
+        namespace |= {"robust": robust, "robust_target": robust.nearest_known(282), "N_ITER": 40}
+        namespace["robust_step"] = L2Step(corgi, step_size=1, eps=30)
+    return namespace
+
+
+@cache
+def namespace_of(answer):
+    """What the notebook's namespace holds after the answer; each is run once for all tests."""
+    namespace = given_cells(answer.exercise)
+    with quietly():
+        for cell in answer.cells:
+            exec(compile(cell, "cell", "exec"), namespace)
+    return namespace
+
+
+@cache
+def verdict_on(answer, seed=1):
+    with LocalStudent(namespace_of(answer)) as student:
+        return examine(answer.exercise, student, seed=seed)
+
+
+def check_failure(answer):
+    """What the visible check says; None if it is content."""
+    namespace = namespace_of(answer)
+    try:
+        with quietly():
+            getattr(checks, answer.exercise)(*(namespace.get(name) for name in TAKES[answer.exercise]))
+    except CheckFailed as failure:
+        return failure
+    return None
+
+
+@named(RIGHT)
+def test_a_right_answer_gets_full_marks(answer):
+    verdict = verdict_on(answer)
+    assert verdict.points == EXAMS[answer.exercise].points, verdict.report()
+    assert verdict.misconception == ""
+
+
+@named([answer for answer in RIGHT if answer.exercise in ON_SMALL_NETWORKS])
+def test_a_right_answer_keeps_full_marks_on_other_networks(answer):
+    for seed in range(100, 103):
+        with LocalStudent(namespace_of(answer)) as student:
+            examination = Examination(EXAMS[answer.exercise], student, seed=seed)
+            ON_SMALL_NETWORKS[answer.exercise](examination, "cpu")
+        assert examination.failures == {}
+
+
+@named(WRONG)
+def test_a_wrong_answer_loses_what_it_declares_and_is_told_why(answer):
+    verdict = verdict_on(answer)
+    assert set(verdict.missed) == answer.loses, verdict.report()
+    assert verdict.misconception == answer.misconception, verdict.report()
+
+
+@named(RIGHT)
+def test_the_visible_check_is_content_with_a_right_answer_and_quick(answer):
+    namespace_of(answer)
+    before = time.process_time()
+    assert check_failure(answer) is None
+    assert time.process_time() - before < 10
+
+
+def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten():
+    failures = {answer: check_failure(answer) for answer in WRONG}
+    assert [answer.name for answer, failure in failures.items() if failure is None] == []
+    # A variable that was never set is None to the check, and no image.
+    known = [
+        answer
+        for answer, failure in failures.items()
+        if failure.misconception == answer.misconception or answer.misconception == "missing"
+    ]
+    print(f"\nvisible checks of problem 4: {len(known)} of {len(WRONG)} wrong answers get their own diagnosis")
+    assert len(known) >= 0.9 * len(WRONG)
+
+
+def test_there_are_enough_answers_and_they_differ():
+    for exercise in TAKES:
+        answers = answers_for(exercise)
+        right = sum(answer.right for answer in answers)
+        print(f"\n{exercise}: {right} right, {len(answers) - right} wrong", end="")
+        assert right >= (8 if EXAMS[exercise].points >= 6 else 3)
+        assert max(Counter(answer.cells for answer in answers).values()) == 1
+        assert max(Counter(answer.name for answer in answers).values()) == 1
+    assert len(WRONG) >= 40
+
+
+@named(WRONG)
+def test_every_diagnosis_exists(answer):
+    assert answer.misconception in {sign.name for sign in signs_for(answer.exercise)} | {"missing"}
+
+
+@pytest.mark.parametrize("exercise", TAKES)
+def test_the_reference_stands_in_the_notebook(exercise):
+    notebook = nbformat.read(SOURCE, as_version=4)
+    (cell,) = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == exercise]
+    lines = [line for line in cell.source.splitlines() if "SOLUTION" not in line]
+    assert reference(exercise).source.splitlines() == lines
+
+
+def test_the_same_submission_gets_the_same_verdict_twice():
+    answer = next(a for a in WRONG if a.name == "slope_of_the_probability")
+    assert verdict_on(answer, seed=9) == verdict_on.__wrapped__(answer, seed=9)
+
+
+def test_one_verdict_does_not_depend_on_the_number_of_threads():
+    answer = next(a for a in RIGHT if a.name == "norm_of_each_image")
+    before, reports = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        reports.append(verdict_on.__wrapped__(answer).report())
+    torch.set_num_threads(before)
+    assert reports[0] == reports[1]
+
+
+@named([answer for answer in WRONG if answer.exercise == "p4g_inversion"])
+def test_a_report_shows_no_hidden_image(answer):
+    report = verdict_on(answer).report()
+    assert "tensor(" not in report and "[[" not in report
+
+
+# ------------------------------------------------------------------------------------------ the attacked photo
+
+
+class Halves(nn.Module):
+    """Class 1 where the first pixel is above 0.5, else class 0; 1000 classes in all."""
+
+    def forward(self, x):
+        bright = x.flatten(1)[:, :1] - 0.5
+        return F.pad(torch.cat([-bright, bright], dim=1), (0, 998), value=-5.0)
+
+
+ORIGINAL = torch.full((1, 3, 4, 4), 0.4)
+
+
+def first_pixel(value):
+    image = ORIGINAL.clone()
+    image[0, 0, 0, 0] = value
+    return image
+
+
+def look(image, eps=0.3):
+    return look_at(image, Halves(), ORIGINAL, target=1, eps=eps)
+
+
+def test_a_photo_is_judged_after_rounding_to_8_bits():
+    before_rounding = 0.5 + 0.001  # 127.755 of 255, which rounds to 128
+    assert look(first_pixel(before_rounding)).success
+    lost = 127.4 / 255
+    assert not look(first_pixel(lost)).success
+    dark = first_pixel(0.5 - 1e-4)  # 127.47 of 255 rounds to 127
+    assert not look(dark).success
+
+
+def test_rounding_can_undo_a_success():
+    class Strict(Halves):
+        def forward(self, x):
+            return super().forward(x - 128.4 / 255 + 0.5)
+
+    photo = look_at(first_pixel(128.45 / 255), Strict(), ORIGINAL, target=1, eps=0.3)
+    assert photo.rank_exact == 0
+    assert not photo.success
+    assert "rounded" in photo.sentence()
+
+
+@pytest.mark.parametrize(
+    ("eps", "allowed"),
+    [(0.3, True), (0.2995, True), (0.298, False), (0.1, False)],
+)
+def test_the_budget_has_a_tolerance_of_a_thousandth(eps, allowed):
+    photo = look(first_pixel(0.7), eps=eps)
+    assert photo.success is allowed
+    assert photo.kind == ("" if allowed else "budget")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "type"),
+        ([first_pixel(0.7)], "type"),
+        (first_pixel(0.7)[0], "shape"),
+        (first_pixel(0.7).repeat(2, 1, 1, 1), "shape"),
+        (first_pixel(float("nan")), "not finite"),
+        (first_pixel(float("inf")), "not finite"),
+        ((255 * first_pixel(0.7)).to(torch.uint8), "not finite"),
+        (first_pixel(1.1), "range"),
+        (255 * first_pixel(0.7), "range"),
+    ],
+)
+def test_what_is_no_photo_is_no_success_and_named(value, kind):
+    photo = look(value, eps=1e9)
+    assert photo.kind == kind
+    assert not photo.success
+    assert not photo.closer
+
+
+def test_the_photo_itself_earns_nothing():
+    assert not look(ORIGINAL).success
+    assert not look(ORIGINAL).closer
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_floating_point_types_and_gradients_do_not_matter(dtype):
+    assert look(first_pixel(0.7).to(dtype).requires_grad_(), eps=0.31).success
+
+
+# -------------------------------------------------------------------------------------- p4f, which has no points
+
+
+def test_the_collection_of_robust_images_is_checked():
+    corgi, robust = judging_photo(), judging_network("robust")
+    targets = [robust.nearest_known(250), robust.nearest_known(130)]
+    namespace = given_cells("p4e_robust")
+    attack, step = namespace["generate_adversarial_example"], L2Step(corgi, step_size=1, eps=30)
+    images = {target: attack(robust, corgi, target, step, 40) for target in targets}
+    with quietly():
+        checks.p4f_images(images)
+    with pytest.raises(CheckFailed, match="dictionary with at least two"):
+        checks.p4f_images({targets[0]: images[targets[0]]})
+    with pytest.raises(CheckFailed, match="known_classes"):
+        checks.p4f_images({"dog": corgi, "bird": corgi})
+    with pytest.raises(CheckFailed, match="into another class"):
+        checks.p4f_images({targets[0]: images[targets[1]], targets[1]: images[targets[0]]})
