@@ -230,3 +230,4 @@ def export(model: SmallResNet, path: Path, metadata: dict[str, str]) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path, metadata)
+    path.chmod(0o644)  # safetensors writes files that only their owner can read

@@ -86,7 +86,7 @@ class Recipe:
 # enough to pass the robust network's clean accuracy.
 SHIPPED = {
     "l2": Recipe(),
-    "none": Recipe(eps=0.0, sides=((0, 32), (3, 40), (4, 48)), rate=((0, 0), (2, 1), (3, 0.944), (5, 0))),
+    "none": Recipe(eps=0.0, sides=((0, 32), (3, 48)), rate=((0, 0), (2, 1), (3, 0.944), (4, 0))),
 }
 
 
