@@ -82,8 +82,8 @@ class Recipe:
         return cls(**{name: _tuples(value) for name, value in table.items()})
 
 
-# The recipes of the shipped weights. Until the adversary sets in, both are the same run; the twin's course is shorter, and
-# the model card sets both accuracies side by side.
+# The recipes of the shipped weights. Until the adversary sets in, both are the same run; the twin's course is shorter,
+# and the model card sets both accuracies side by side.
 SHIPPED = {
     "l2": Recipe(),
     "none": Recipe(eps=0.0, sides=((0, 32), (3, 48)), rate=((0, 0), (2, 1), (3, 0.944), (4, 0))),
