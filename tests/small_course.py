@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from autograder.engine.rebuild import read_submission, rebuild
-from autograder.engine.run import Job, Settings, grade_notebook
+from autograder.engine.run import Job, Settings, grade_notebook, try_sandbox
+from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.seeds import exam_seed
 from autograder.engine.store import Bundle, Key, Store
 from autograder.exams import EXAMS, Examination, Property, exam
@@ -24,6 +26,16 @@ POINTS = {"s1_double": 5.0, "s2_total": 3.0}
 DOUBLE = "def double(x):\n    return 2 * x"
 TOTAL = "def total(x):\n    return x.sum()"
 ANSWERS = {"s1_double": DOUBLE, "s2_total": TOTAL}
+
+
+@functools.cache
+def sandbox_here() -> bool:
+    """Whether submissions can be sandboxed on this machine."""
+    try:
+        try_sandbox()
+    except SandboxUnavailable:
+        return False
+    return True
 
 
 def register() -> None:
@@ -44,7 +56,7 @@ def register() -> None:
             if not (isinstance(value, torch.Tensor) and value.shape == x.shape):
                 examination.fail("shape")
                 examination.fail("values")
-            elif not torch.allclose(value.to(x.dtype), 2 * x):
+            elif value.is_complex() or not torch.allclose(value.to(x.dtype), 2 * x):
                 examination.fail("values")
 
     @exam("s2_total", points=3, seconds=2.0, properties=(Property("values", 3, "the total is wrong"),))

@@ -47,7 +47,6 @@ from autograder.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.engine import cli
 from autograder.engine.cli import endings
 from autograder.engine.plugs import use_two_processes
-from autograder.engine.sandbox import SandboxUnavailable, check_available
 from autograder.engine.seeds import SECRET_FILE
 from autograder.engine.store import Bundle, Store
 from autograder.exams import EXAMS
@@ -56,14 +55,6 @@ from autograder.release import ASSIGNMENT, COURSE
 
 ALL = {"s1_double": 5.0, "s2_total": 3.0}
 NONE = {"s1_double": 0.0, "s2_total": 0.0}
-
-
-def sandbox_here() -> bool:
-    try:
-        check_available()
-    except SandboxUnavailable:
-        return False
-    return True
 
 
 class OnePointForLateness(LateSubmissionPlugin):  # type: ignore[misc]
@@ -83,7 +74,7 @@ class Course:
         c.CourseDirectory.course_id = "small"
         c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
         use_two_processes(c)
-        c.RunTwoProcesses.unsafe_no_sandbox = not sandbox_here()
+        c.RunTwoProcesses.unsafe_no_sandbox = not small.sandbox_here()
         c.RunTwoProcesses.cell_seconds = 3.0
         c.AssignLatePenalties.plugin_class = OnePointForLateness
         return c
@@ -187,7 +178,7 @@ def broken_metadata(notebook: dict[str, Any]) -> dict[str, Any]:
     return notebook
 
 
-GRADED = "graded" if sandbox_here() else "graded with remarks"
+GRADED = "graded" if small.sandbox_here() else "graded with remarks"
 
 
 def test_everybody_ends_with_a_status_and_the_points_they_earned(course: Course, tmp_path: Path) -> None:
@@ -337,7 +328,7 @@ def test_the_command_says_how_everybody_ended(course: Course, monkeypatch: pytes
     (course.root / "nbgrader_config.py").write_text(CONFIG)
     monkeypatch.setattr(cli, "COURSE", course.root)
     shown = Console(record=True, width=150, file=io.StringIO())
-    options = {"course": course.root, "unsafe_no_sandbox": not sandbox_here(), "console": shown}
+    options = {"course": course.root, "unsafe_no_sandbox": not small.sandbox_here(), "console": shown}
     assert cli.grade(small.ASSIGNMENT, **options) == 0
     lines = shown.export_text().splitlines()
     said = {name: next(line for line in lines if f" {name} " in line) for name in ("right", "broken", "exits")}
@@ -451,7 +442,7 @@ def compare_both_ways(tmp_path: Path, notebooks: Sequence[str], students: Sequen
                 c.Autograde.update(STOCK)
             else:
                 use_two_processes(c)
-                c.RunTwoProcesses.unsafe_no_sandbox = not sandbox_here()
+                c.RunTwoProcesses.unsafe_no_sandbox = not small.sandbox_here()
             course = CourseDirectory(config=c)
             course.assignment_id, course.student_id = ASSIGNMENT, student
             kind(coursedir=course, config=c).start()
@@ -508,7 +499,7 @@ def spoilt(number: int) -> Any:
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(not sandbox_here(), reason="hostile submissions are graded in the sandbox only")
+@pytest.mark.skipif(not small.sandbox_here(), reason="hostile submissions are graded in the sandbox only")
 def test_of_two_hundred_submissions_none_is_lost_and_none_disturbed(course: Course) -> None:
     wrong = {**small.ANSWERS, "s2_total": "def total(x):\n    return x.max()"}
     earned = {}

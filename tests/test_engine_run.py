@@ -15,19 +15,10 @@ from autograder.engine import run as module
 from autograder.engine.limits import Limits
 from autograder.engine.present import present
 from autograder.engine.run import Settings, grade_notebook
-from autograder.engine.sandbox import SandboxUnavailable, check_available
 from autograder.engine.store import Bundle, Store
 
 LIMITS = Limits(cell_seconds=3, submission_seconds=40, memory_bytes=800_000_000)
 ALL = {"s1_double": 5.0, "s2_total": 3.0}
-
-
-def sandbox_here() -> bool:
-    try:
-        check_available()
-    except SandboxUnavailable:
-        return False
-    return True
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +27,7 @@ def exams() -> Iterator[None]:
     yield
 
 
-SETTINGS = Settings(limits=LIMITS, sandbox=sandbox_here(), devices=("cpu",))
+SETTINGS = Settings(limits=LIMITS, sandbox=small.sandbox_here(), devices=("cpu",))
 
 
 def remarks(bundle: Bundle) -> str:

@@ -20,7 +20,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from autograder.engine.sandbox import SandboxUnavailable, check_available
+from autograder.engine.run import try_sandbox
+from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.store import Bundle, Status, Store
 
 COURSE = Path(__file__).resolve().parent.parent
@@ -129,7 +130,7 @@ def grade(
     console = console or Console()
     if not unsafe_no_sandbox:
         try:
-            check_available()
+            try_sandbox()
         except SandboxUnavailable as error:
             console.print(str(error), markup=False)
             return 1

@@ -37,8 +37,8 @@ from traitlets.config import Config
 
 from autograder.engine.limits import MEGABYTE, Limits
 from autograder.engine.present import present
-from autograder.engine.run import Job, Settings, grade_notebook
-from autograder.engine.sandbox import SandboxUnavailable, check_available
+from autograder.engine.run import Job, Settings, grade_notebook, try_sandbox
+from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.seeds import exam_seed
 from autograder.engine.store import Key, Store
 from autograder.engine.submissions import (
@@ -277,7 +277,7 @@ def _refuse_without_sandbox(config: Config, log: Any) -> None:
         log.warning("The students' code runs WITHOUT a sandbox, as you asked; every result says so")
         return
     try:
-        check_available()
+        try_sandbox()
     except SandboxUnavailable as error:
         log.error("%s", error)
         raise NbGraderException(str(error)) from None

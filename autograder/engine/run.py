@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pset4
 from autograder.engine.limits import Limits
 from autograder.engine.present import cell_name, displayed, exercise_of
+from autograder.engine.sandbox import Namespace
 from autograder.engine.session import End, Session, open_session
 from autograder.engine.store import Bundle, Key, Store, fingerprint
 from autograder.exams import EXAMS, Property, Verdict, available_devices, examine, settle
@@ -103,6 +104,15 @@ def grade_notebook(job: Job, *, store: Store, settings: Settings, progress: Prog
         bundle = _nothing_to_run(job, bundle)
     store.save(bundle)
     return bundle
+
+
+def try_sandbox() -> None:
+    """Sets up a sandbox and takes it down again: that bubblewrap is installed does not mean that it may do its work.
+
+    Raises:
+        SandboxUnavailable: If there is no sandbox on this machine; the message says why and how to get it.
+    """
+    Namespace(limits=Limits(), scratch_files=None, readable=(), device="cpu").close()
 
 
 @functools.cache
