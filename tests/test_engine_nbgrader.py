@@ -26,7 +26,7 @@ from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
-from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
+from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import (
@@ -47,6 +47,7 @@ from autograder.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.engine import cli
 from autograder.engine.cli import endings
 from autograder.engine.plugs import use_two_processes
+from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.seeds import SECRET_FILE
 from autograder.engine.store import Bundle, Store
 from autograder.exams import EXAMS
@@ -299,6 +300,30 @@ def test_a_test_cell_without_an_exam_or_a_forged_notebook_raises_no_score(course
     course.hand_in("ada", forged)
     course.convert(Autograde)
     assert course.scores() == {"ada": NONE}
+
+
+def test_without_a_sandbox_nobody_is_graded_unless_asked_to(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise SandboxUnavailable("bubblewrap is not installed.")
+
+    monkeypatch.setattr("autograder.engine.plugs.try_sandbox", missing)
+    monkeypatch.setattr(cli, "try_sandbox", missing)
+    course.hand_in("ada", small.submission())
+    c = course.config()
+    c.RunTwoProcesses.unsafe_no_sandbox = False
+    folder = CourseDirectory(config=c)
+    folder.assignment_id = small.ASSIGNMENT
+    with pytest.raises(NbGraderException, match="bubblewrap"):
+        Autograde(coursedir=folder, config=c).start()
+    shown = Console(record=True, width=150, file=io.StringIO())
+    assert cli.grade(small.ASSIGNMENT, course=course.root, console=shown) == 1
+    assert "bubblewrap is not installed" in shown.export_text()
+    assert course.scores() == {}
+
+    c.RunTwoProcesses.unsafe_no_sandbox = True
+    Autograde(coursedir=folder, config=c).start()
+    assert course.scores() == {"ada": ALL}
+    assert "WITHOUT a sandbox" in course.autograded("ada").cells[0].source
 
 
 def grade_and_tell(course: Course, told: Connection) -> None:
