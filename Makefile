@@ -38,7 +38,7 @@ test: $(INSTALLED) sandbox
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-full: test
 	$(BIN)/python -m pytest -m full

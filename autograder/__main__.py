@@ -21,7 +21,9 @@ def grade_sample_class(root: Path = SAMPLE_COURSE) -> None:
     started = time.perf_counter()
     console.print("releasing the notebooks ...")
     course.release()
-    console.print(f"building the sample class: {len(sample_class.MEMBERS) + len(sample_class.UNREADABLE)} submissions ...")
+    console.print(
+        f"building the sample class: {len(sample_class.MEMBERS) + len(sample_class.UNREADABLE)} submissions ..."
+    )
     sample_class.build(course.released, course.submitted)
     console.print("grading (a few seconds each) ...")
     course.autograde()

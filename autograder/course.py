@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.release import ASSIGNMENT, COURSE
+from autograder.release import ASSIGNMENT, COURSE, environment
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,11 @@ class Course:
         command = [sys.executable, "-m", "nbgrader", *arguments, *options]
         self.root.mkdir(parents=True, exist_ok=True)
         if not quiet:
-            return subprocess.run(command, cwd=COURSE, check=False).returncode
+            return subprocess.run(command, cwd=COURSE, env=environment(), check=False).returncode
         with (self.root / "nbgrader.log").open("a", encoding="utf-8") as log:
-            return subprocess.run(command, cwd=COURSE, stdout=log, stderr=log, check=False).returncode
+            return subprocess.run(
+                command, cwd=COURSE, env=environment(), stdout=log, stderr=log, check=False
+            ).returncode
 
     def release(self) -> None:
         """`nbgrader generate_assignment`.

@@ -2,6 +2,7 @@
 
 import os
 
+from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
@@ -20,14 +21,13 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
     SaveCells,
 )
-from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
 
 from autograder.preprocessors import FillCourseAddress, ForgiveStderr, SetExamSeed
 
 # The kernels inherit this. Threads that wait for work would otherwise spin, and slow each other down on busy cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-c = get_config()  # noqa: F821 - traitlets provides it
+c = get_config()  # type: ignore[name-defined]  # noqa: F821 - traitlets provides it
 
 c.CourseDirectory.course_id = "pset4"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".secret"]

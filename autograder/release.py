@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,15 @@ NOTEBOOKS = COURSE.parent / "notebooks"
 ASSIGNMENT = "pset4"
 
 
-def nbgrader(*arguments: str, course: Path = COURSE) -> subprocess.CompletedProcess[str]:
+def environment() -> dict[str, str]:
+    """This process's environment with this Python's folder first: nbgrader starts `alembic` by its name alone."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def nbgrader(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs an nbgrader command in the course folder, as an instructor would."""
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    return subprocess.run(command, cwd=course, text=True, capture_output=True, check=False)
+    return subprocess.run(command, cwd=COURSE, env=environment(), text=True, capture_output=True, check=False)
 
 
 def generate(into: Path) -> list[Path]:

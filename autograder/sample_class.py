@@ -98,12 +98,12 @@ RAISING_UPDATE = '''def update_kernel(kernel, grad_kernel, learning_rate):
 update_kernel(1, 2, 3)
 '''
 
-WARNING_CELL = '''import sys
+WARNING_CELL = """import sys
 import warnings
 
 warnings.warn("this warning is not a mistake")
 print("neither is a line on stderr", file=sys.stderr)
-'''
+"""
 
 
 def warn_on_stderr(notebook: NotebookNode) -> None:
@@ -125,7 +125,11 @@ MEMBERS = (
         answers={"p4a_attack": "wrong_sign"},
         knock_on=frozenset({"p4b_tiger_cat", "p4e_robust"}),
     ),
-    Member("softmax_batch", "softmax over the batch instead of the classes", answers={"p2b_probabilities": "softmax_over_batch"}),
+    Member(
+        "softmax_batch",
+        "softmax over the batch instead of the classes",
+        answers={"p2b_probabilities": "softmax over the batch"},
+    ),
     Member("nothing", "hands in what was released", skips=ALL),
     Member("raises", "one answer cell raises", sources={"p3b_update": RAISING_UPDATE}),
     Member("endless", "an endless loop", sources={"p1a_conv1d": ENDLESS_CONV1D}),

@@ -61,7 +61,7 @@ def load_settings(path: Path | None = None) -> Settings:
             n_iter_while_grading=table["attack"]["n_iter_while_grading"],
         )
     except KeyError as missing:
-        raise ValueError(f"{path} has no setting {missing}; compare it with the file that came with the course") from None
+        raise ValueError(f"{path} has no setting {missing}; the file that came with the course has it") from None
     for name in ("n_iter", "n_iter_while_grading"):
         value = getattr(settings, name)
         if not isinstance(value, int) or value < 1:

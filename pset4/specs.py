@@ -1,8 +1,8 @@
 """Descriptions of the callables that an exercise receives, so that they can cross a process boundary as data.
 
 A grader never sends code to a student's process and never takes code back. What an exercise is given as a callable
-(`model`, `model_fn`, `features_fn`, `step`) is described by one of the classes below: a registered name, a seed, tensors
-and numbers. `build` turns the description into the callable, in whichever process it stands.
+(`model`, `model_fn`, `features_fn`, `step`) is described by one of the classes below: a registered name, a seed,
+tensors and numbers. `build` turns the description into the callable, in whichever process it stands.
 """
 
 from __future__ import annotations
@@ -115,5 +115,6 @@ def build(spec: Spec, device: torch.device | str = "cpu") -> Any:
     if isinstance(spec, NetworkSpec):
         return build_network(spec, device)
     if isinstance(spec, FeaturesSpec):
-        return build_network(spec.network, device).features(spec.layer)
+        network: Any = build_network(spec.network, device)
+        return network.features(spec.layer)
     return RecordingStep(L2Step(spec.original.to(device), spec.step_size, spec.eps))

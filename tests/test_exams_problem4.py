@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import time
 import warnings
 from collections import Counter
 from functools import cache
@@ -134,11 +133,8 @@ def test_a_wrong_answer_loses_what_it_declares_and_is_told_why(answer):
 
 
 @named(RIGHT)
-def test_the_visible_check_is_content_with_a_right_answer_and_quick(answer):
-    namespace_of(answer)
-    before = time.process_time()
+def test_the_visible_check_is_content_with_a_right_answer(answer):
     assert check_failure(answer) is None
-    assert time.process_time() - before < 10
 
 
 def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten():

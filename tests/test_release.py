@@ -97,7 +97,9 @@ def test_released_notebook_has_a_badge_and_no_outputs(name: str) -> None:
 def test_nbgrader_validate_passes_on_the_source_notebooks() -> None:
     for name in NOTEBOOKS:
         done = release.nbgrader("validate", str(SOURCE / f"{name}.ipynb"))
-        assert done.returncode == 0 and "Success! Your notebook passes all the tests." in done.stdout, done.stdout[-3000:]
+        assert done.returncode == 0 and "Success! Your notebook passes all the tests." in done.stdout, done.stdout[
+            -3000:
+        ]
 
 
 @pytest.fixture(scope="module")

@@ -186,4 +186,4 @@ def corgi_exam(exam: Examination) -> None:
         values.append(plain_kind(outcome.value))
     with torch.no_grad():
         logits = judging_network("standard")(judging_photo())
-    fail_for(exam, judge_first_guess(*values, logits))
+    fail_for(exam, judge_first_guess(values[0], values[1], logits))
