@@ -22,7 +22,9 @@ from nbgrader.preprocessors import (
     SaveCells,
 )
 
+from autograder.engine.plugs import use_two_processes
 from autograder.preprocessors import FillCourseAddress, ForgiveStderr, SetExamSeed
+from pset4.settings import load_settings
 
 # The kernels inherit this. Threads that wait for work would otherwise spin, and slow each other down on busy cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -70,3 +72,9 @@ c.Autograde.autograde_preprocessors = [
 
 # --- feedback: stock nbgrader prints the hidden tests to the students
 c.GenerateFeedback.preprocessors = [ClearHiddenTests, GetGrades, CSSHTMLHeaderPreprocessor]
+
+# --- how submissions are run (pset4.toml, section `grading`)
+settings = load_settings()
+if settings.two_processes:
+    use_two_processes(c)
+    c.RunTwoProcesses.unsafe_no_sandbox = settings.unsafe_no_sandbox

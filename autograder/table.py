@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 
 import nbformat
 from nbgrader.api import Gradebook, MissingEntry
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from autograder.contract import BONUS, EXERCISES, NOTEBOOKS, POINTS, WRITTEN
+from autograder.engine.cli import endings
+from autograder.engine.store import Store
 from autograder.release import ASSIGNMENT
 
 _BONUS_CELLS = {f"{exercise.id}_test" for exercise in EXERCISES if exercise.bonus}
@@ -25,7 +28,7 @@ class Row:
         student: Their id.
         by_cell: Points of each graded cell, by the cell's id; a written answer that waits for a human is missing.
         waiting: Ids of the written answers that need a human.
-        problem: Why the submission could not be graded, or "".
+        problem: Why the submission, or a part of it, could not be graded, or what a human should know of it; or "".
         feedback: Folder of the feedback pages, if they are there.
     """
 
@@ -71,12 +74,14 @@ def read_rows(course: Path) -> list[Row]:
         course: Root of the nbgrader course.
     """
     students = sorted(path.parent.name for path in (course / "submitted").glob(f"*/{ASSIGNMENT}"))
+    remarks = {ending.student: "; ".join(ending.remarks) for ending in endings(Store(course).bundles(ASSIGNMENT))}
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
-        return [_row(course, gradebook, student) for student in students]
+        return [_row(course, gradebook, student, remarks.get(student)) for student in students]
 
 
-def _row(course: Path, gradebook: Gradebook, student: str) -> Row:
-    problem = unreadable(course / "submitted" / student / ASSIGNMENT)
+def _row(course: Path, gradebook: Gradebook, student: str, remarks: str | None) -> Row:
+    """The row of one student; `remarks` are the engine's, None where nbgrader's own kernel graded."""
+    problem = unreadable(course / "submitted" / student / ASSIGNMENT) if remarks is None else remarks
     graded = course / "autograded" / student / ASSIGNMENT
     try:
         submission = gradebook.find_submission(ASSIGNMENT, student)
@@ -111,7 +116,8 @@ def render(rows: Iterable[Row], console: Console | None = None) -> None:
     table.add_column("needs a human")
     folders = []
     for row in rows:
-        needs = row.problem or (f"{len(row.waiting)} written answers" if row.waiting else "")
+        written = f"{len(row.waiting)} written answers" if row.waiting else ""
+        needs = "\n".join(text for text in (written, shorten(row.problem, 100)) if text)
         points = [f"{row.by_notebook(name):g}" for name in NOTEBOOKS]
         table.add_row(row.student, *points, f"{row.total:g}", f"{row.bonus:g}", needs)
         if row.feedback:

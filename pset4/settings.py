@@ -23,12 +23,16 @@ class Settings:
         branch: Branch that Colab opens.
         n_iter: Iterations of every attack in the notebooks.
         n_iter_while_grading: The same while nbgrader executes a submission.
+        two_processes: Whether submissions are graded by the course's own engine instead of nbgrader's kernel.
+        unsafe_no_sandbox: Whether that engine may do without its sandbox.
     """
 
     repository: str
     branch: str
     n_iter: int
     n_iter_while_grading: int
+    two_processes: bool
+    unsafe_no_sandbox: bool
 
 
 def _beside_or_inside(name: str) -> Path:
@@ -59,6 +63,8 @@ def load_settings(path: Path | None = None) -> Settings:
             branch=table["course"]["branch"],
             n_iter=table["attack"]["n_iter"],
             n_iter_while_grading=table["attack"]["n_iter_while_grading"],
+            two_processes=table["grading"]["two_processes"],
+            unsafe_no_sandbox=table["grading"]["unsafe_no_sandbox"],
         )
     except KeyError as missing:
         raise ValueError(f"{path} has no setting {missing}; the file that came with the course has it") from None

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from autograder import sample_class
+from autograder.__main__ import sandbox_options
 from autograder.course import Course
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -22,7 +24,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Course:
     course = Course(tmp_path_factory.mktemp("course"))
     course.release()
     sample_class.build(course.released, course.submitted)
-    course.autograde()
+    course.autograde(*sandbox_options(Console()))
     course.feedback()
     return course
 
