@@ -583,20 +583,17 @@ def photo_signs(name: str, *first: PhotoSign) -> tuple[PhotoSign, ...]:
             lambda photo, value, original: photo.rank_exact == 0 and photo.rank > 0,
         ),
         PhotoSign(
-            "away_from_target",
-            f"`{name}` makes the target less probable than it is on the photo. The sign of the direction is wrong.",
-            lambda photo, value, original: photo.change < -0.1 and photo.best == _seen(original, photo.eps),
-        ),
-        PhotoSign(
-            "another_target",
-            f"`{name}` fools the network, but into another class than the one that this exercise asks for. Was it "
-            "another class id, or a step away from the target?",
-            lambda photo, value, original: photo.rank > 0 and photo.best != _seen(original, photo.eps),
+            "not_towards_target",
+            f"`{name}` leaves the photo, but not towards its target, which is no more probable than before. Look at the class "
+            "id and at the sign of the direction.",
+            lambda photo, value, original: (
+                photo.change <= 0.1 and (photo.change < -0.1 or photo.best != _seen(original, photo.eps))
+            ),
         ),
         PhotoSign(
             "too_weak",
-            f"`{name}` does not reach its target: the network still takes it for what it sees in the photo. Follow "
-            "the gradient of the target's score, and take `N_ITER` steps.",
+            f"`{name}` does not reach its target. Follow the gradient of the target's score, with the step of this exercise, "
+            "and take `N_ITER` steps.",
             lambda photo, value, original: photo.rank > 0,
         ),
     )
