@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
+import re
 import warnings
 from collections import Counter
 from functools import cache
@@ -13,6 +15,7 @@ import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
+from mutants import mutants
 from torch import nn
 
 from autograder.answers import answers_for, reference
@@ -172,6 +175,55 @@ def test_the_reference_stands_in_the_notebook(exercise):
     (cell,) = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == exercise]
     lines = [line for line in cell.source.splitlines() if "SOLUTION" not in line]
     assert reference(exercise).source.splitlines() == lines
+
+
+FEWER_STEPS = "at most n_iter steps: fewer are right, too"
+SAME_DIRECTION = "each image's direction is the same, and the step makes its length 1"
+CLOSE_ENOUGH = "another distance, which brings the features as close as the exam asks for"
+# The mutants of the functions that keep full marks, each with the reason why it is right, too.
+RIGHT_MUTANTS = {
+    "p4a_attack": {
+        "`200` -> `199`": FEWER_STEPS,
+        "`F.cross_entropy(model_fn(x), targets, reduction='sum')` -> "
+        "`F.cross_entropy(model_fn(x), targets)`": SAME_DIRECTION,
+        "`torch.as_tensor(class_id, device=x.device)` -> `torch.as_tensor(class_id)`": "there is one device here",
+    },
+    "p4d_layer_norm": {
+        "`200` -> `199`": FEWER_STEPS,
+        "`features_fn(x).flatten(start_dim=1).norm(dim=1)` -> "
+        "`features_fn(x).flatten(start_dim=1).norm()`": SAME_DIRECTION,
+    },
+    "p4g_inversion": {
+        "`200` -> `199`": FEWER_STEPS,
+        "`(features_fn(x) - target_features).flatten(start_dim=1).norm(dim=1)` -> "
+        "`(features_fn(x) - target_features).flatten(start_dim=1).norm()`": SAME_DIRECTION,
+        "`1` -> `0`": CLOSE_ENOUGH,
+        "`1` -> `2`": CLOSE_ENOUGH,
+    },
+}
+
+
+def survives(exercise, source):
+    namespace = {}
+    exec(FIRST_CELL, namespace)
+    try:
+        exec(source, namespace)
+    except Exception:
+        return False
+    with LocalStudent(namespace) as student:
+        examination = Examination(dataclasses.replace(EXAMS[exercise], seconds=5.0), student, seed=5)
+        ON_SMALL_NETWORKS[exercise](examination, "cpu")
+    return not examination.failures
+
+
+@pytest.mark.parametrize("exercise", RIGHT_MUTANTS)
+def test_mutants_of_the_reference_that_are_not_right_lose_points(exercise):
+    source = re.sub(r'"""(.|\n)*?"""', '"""Docstring."""', reference(exercise).source.split(PHOTO_LINE)[0])
+    made = list(mutants(source))
+    surviving = [m.what.split(": ", 1)[1] for m in made if survives(exercise, m.source)]
+    print(f"\n{exercise}: {len(made)} mutants, {len(surviving)} keep full marks")
+    assert len(made) >= 20
+    assert set(surviving) - RIGHT_MUTANTS[exercise].keys() <= {"`'Docstring.'` -> `pass`"}
 
 
 def test_the_same_submission_gets_the_same_verdict_twice():

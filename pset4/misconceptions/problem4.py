@@ -584,16 +584,16 @@ def photo_signs(name: str, *first: PhotoSign) -> tuple[PhotoSign, ...]:
         ),
         PhotoSign(
             "not_towards_target",
-            f"`{name}` leaves the photo, but not towards its target, which is no more probable than before. Look at the class "
-            "id and at the sign of the direction.",
+            f"`{name}` leaves the photo, but not towards its target, which is no more probable than before. Look at "
+            "the class id and at the sign of the direction.",
             lambda photo, value, original: (
                 photo.change <= 0.1 and (photo.change < -0.1 or photo.best != _seen(original, photo.eps))
             ),
         ),
         PhotoSign(
             "too_weak",
-            f"`{name}` does not reach its target. Follow the gradient of the target's score, with the step of this exercise, "
-            "and take `N_ITER` steps.",
+            f"`{name}` does not reach its target. Follow the gradient of the target's score, with the step of this "
+            "exercise, and take `N_ITER` steps.",
             lambda photo, value, original: photo.rank > 0,
         ),
     )
