@@ -82,12 +82,14 @@ def grade_id(cell: NotebookNode) -> str:
 
 ALL = frozenset(exercise.id for exercise in (*AUTO_GRADED, *WRITTEN))
 
+# Endless only where the kernel is longer than the signal: the demonstrations would otherwise take minutes to time out.
 ENDLESS_CONV1D = '''def conv1d(x_in, kernel):
     """Convolves x_in with kernel."""
-    n = 0
-    while n < len(x_in):
-        pass
-    return x_in
+    half = len(kernel) // 2
+    windows = F.pad(x_in, (half, half)).unfold(0, len(kernel), 1)
+    while len(windows) < len(kernel):
+        windows = windows[: len(x_in)]
+    return windows @ kernel.flip(0)
 '''
 
 RAISING_UPDATE = '''def update_kernel(kernel, grad_kernel, learning_rate):
