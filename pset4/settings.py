@@ -63,8 +63,8 @@ def load_settings(path: Path | None = None) -> Settings:
             branch=table["course"]["branch"],
             n_iter=table["attack"]["n_iter"],
             n_iter_while_grading=table["attack"]["n_iter_while_grading"],
-            two_processes=table["grading"]["two_processes"],
-            unsafe_no_sandbox=table["grading"]["unsafe_no_sandbox"],
+            two_processes=table.get("grading", {}).get("two_processes", True),
+            unsafe_no_sandbox=table.get("grading", {}).get("unsafe_no_sandbox", False),
         )
     except KeyError as missing:
         raise ValueError(f"{path} has no setting {missing}; the file that came with the course has it") from None

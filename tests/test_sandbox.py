@@ -217,11 +217,12 @@ def test_system_exit_is_an_error_of_its_cell(session: Session) -> None:
 
 
 def test_a_slow_cell_is_interrupted_and_its_kernel_lives(warm: Warm) -> None:
-    with open_session(limits=Limits(cell_seconds=3.0), warm=warm) as session:
+    # Long enough for the interruption to arrive where other processes want the same cores.
+    with open_session(limits=Limits(cell_seconds=10.0), warm=warm) as session:
         run(session, "x = 5")
         started = time.monotonic()
         result = session.run_cell("print('begun')\nwhile True: pass")
-        assert time.monotonic() - started <= 3.3
+        assert time.monotonic() - started <= 11
         assert result.status == "timeout" and "begun" in text_of(result) and session.alive
         assert run(session, "x") == "5"
 
@@ -708,7 +709,9 @@ def test_the_session_leaves_no_descriptors(warm: Warm) -> None:
         return len(list(Path("/proc/self/fd").iterdir()))
 
     once()
-    assert once() == once()
+    before = once()
+    # Fewer is no leak: the collector may close what an earlier test left.
+    assert once() <= before
 
 
 # Where there is no sandbox

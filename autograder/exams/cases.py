@@ -88,6 +88,12 @@ class Inputs:
         order = torch.randperm(n, generator=self.random)
         return (order.double() / 2 + jitter - n / 4).to(dtype)
 
+    def largest_at(self, place: int, n: int, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Positive entries, the largest of them at the given place."""
+        signal = self.signal(n).abs()
+        signal[place] = 3.0
+        return signal.to(dtype)
+
 
 def judge(
     exam: Examination,

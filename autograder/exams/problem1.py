@@ -153,7 +153,8 @@ def maxpool1d_exam(exam: Examination) -> None:
         check(SIZE_ONE, inputs.distinct(inputs.integer(4, 7), dtype).abs() + 1, 1, "size = 1")
         check(SIZE_ONE, inputs.signal(1, dtype).abs() + 1, 1, "N = 1")
         n = inputs.integer(3, 6)
-        check(SIZE_N, inputs.distinct(n, dtype).abs() + 1, n, "size = N")
+        for place in (0, 1, n - 1):  # wherever the maximum stands: a window that is cut short must not find it by luck
+            check(SIZE_N, inputs.largest_at(place, n, dtype), n, "size = N")
         check(TIES, torch.full((6,), 2.5, dtype=dtype), 3, "a constant signal")
         check(TIES, torch.tensor([1.0, 3.0, 3.0, 2.0, 3.0, 2.0], dtype=dtype), 2, "equal values")
     check(MAXIMUM, inputs.distinct(64).abs() + 1, 5)
