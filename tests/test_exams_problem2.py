@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 from typing import Any
 
 import bank_tools
 import pytest
+from mutants import mutants
 
 from autograder.answers import Answer, answers_for, reference
 from autograder.exams import EXAMS, LocalStudent, Verdict, examine
@@ -99,6 +101,31 @@ def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten() -> N
 def test_there_are_enough_right_answers() -> None:
     for exercise in STUDENT_NAMES:
         assert sum(answer.exercise == exercise for answer in RIGHT) >= 3
+
+
+# What a mutant that keeps full marks may have changed, and why it computes the same.
+EQUIVALENT = {
+    "-> `pass`": "the docstring is gone, nothing else",
+    ".topk(k)`": "the last dimension, which topk takes by default, is the one that was named",
+    "strict": "the lists have one length, so that zip has nothing to complain of",
+    "`True` -> `False`": "the same: `strict`",
+    "zip(": "the same: `strict` left out",
+}
+
+
+@pytest.mark.parametrize("exercise", STUDENT_NAMES)
+def test_mutants_of_the_reference_lose_points_unless_they_are_equivalent(exercise: str) -> None:
+    answer, made, surviving = reference(exercise), 0, []
+    for mutant in mutants(answer.source):
+        made += 1
+        with contextlib.suppress(Exception):  # a cell that raises hands in nothing
+            verdict = verdict_on(dataclasses.replace(answer, source=mutant.source))
+            if verdict.points == EXAMS[exercise].points:
+                surviving.append(mutant.what)
+    unexplained = [what for what in surviving if not any(reason in what for reason in EQUIVALENT)]
+    print(f"\n{exercise}: {made} mutants, {len(surviving)} keep full marks, {len(unexplained)} of them unexplained")
+    assert made >= 5
+    assert unexplained == []
 
 
 def test_no_reason_shows_a_hidden_value() -> None:
