@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.answers import Answer, answers_for, reference
-from autograder.contract import AUTO_GRADED, WRITTEN, Exercise
+from autograder.contract import AUTO_GRADED, EXERCISES, Exercise
 from autograder.exams import EXAMS
 from autograder.release import ASSIGNMENT
 
@@ -80,7 +80,12 @@ def grade_id(cell: NotebookNode) -> str:
     return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
 
 
-ALL = frozenset(exercise.id for exercise in (*AUTO_GRADED, *WRITTEN))
+ALL = frozenset(exercise.id for exercise in EXERCISES)
+
+# Worth no points, and so not in the bank.
+ROBUST_IMAGES = """robust_images = {
+    target: generate_adversarial_example(robust, corgi, target, robust_step, N_ITER) for target in other_targets
+}"""
 
 # Endless only where the kernel is longer than the signal: the demonstrations would otherwise take minutes to time out.
 ENDLESS_CONV1D = '''def conv1d(x_in, kernel):
@@ -156,6 +161,8 @@ def fill_in(notebook: NotebookNode, member: Member) -> NotebookNode:
         if name in ALL and name not in member.skips:
             if cell.cell_type == "markdown":
                 cell.source = f"My answer to {name}: the boundary is treated as the text of this exercise asks for."
+            elif name == "p4f_images":
+                cell.source = ROBUST_IMAGES
             elif name in member.sources:
                 cell.source = member.sources[name]
             else:

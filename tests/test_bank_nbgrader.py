@@ -83,6 +83,7 @@ def compare(course: Course, submissions: dict[str, dict[str, Answer]]) -> None:
         assert got == deserved(answers), {exercise: answer.name for exercise, answer in answers.items()}
 
 
+@pytest.mark.timeout(1800)
 def test_thirty_submissions_to_problems_1_and_3_get_what_they_declare(tmp_path: Path) -> None:
     submissions = {}
     for number in range(30):
@@ -95,6 +96,7 @@ def test_thirty_submissions_to_problems_1_and_3_get_what_they_declare(tmp_path: 
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 def test_ten_whole_submissions_get_what_they_declare(tmp_path: Path) -> None:
     # The attacked photos of problem 4 hang on `p4a_attack`; each exercise's declared losses hold beside right ones.
     independent = [exercise for exercise in AUTO_GRADED if exercise.id not in {"p4b_tiger_cat", "p4e_robust"}]
