@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -75,14 +76,22 @@ class Verdict:
         """The text that the student reads: score, each lost property with its reason, the diagnosis."""
         lines = [f"{self.exercise}: {self.points:g} of {self.max_points:g} points"]
         if self.diagnosis:
-            lines.append(f"  {self.diagnosis}")
+            lines.append(folded(self.diagnosis, "  "))
         for result in self.results:
             mark = "held" if result.held else "lost"
             lines.append(f"  [{mark}] {result.name} ({result.points:g} of {result.max_points:g})")
             if result.reason:
-                lines.append(f"         {result.reason}")
-        lines.extend(f"  note: {remark}" for remark in self.remarks)
+                lines.append(folded(result.reason, "         "))
+        lines.extend(folded(f"note: {remark}", "  ") for remark in self.remarks)
         return "\n".join(lines)
+
+
+def folded(text: str, indent: str) -> str:
+    """The text in lines that a feedback page shows without scrolling."""
+    lines = textwrap.wrap(
+        text, 100, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines) or indent
 
 
 def settle(
