@@ -39,7 +39,11 @@ SIGNAL_ERROR = "ValueError for an empty or 2-D x_in"
     from_scratch=True,
     seconds=5,
     properties=(
-        Property(FLIPPED, 1.5, "away from the ends, x_out[n] must be the sum of W[m] x_in[n - m]."),
+        Property(
+            FLIPPED,
+            1.5,
+            "away from the ends, each output sums the inputs round it, weighted by the flipped kernel.",
+        ),
         Property(PADDED, 1.25, "near both ends, x_in counts as zero beyond its first and last value."),
         Property(LONG_KERNEL, 0.75, "a kernel longer than the signal is allowed; x_out still has N values."),
         Property(ONE_TAP, 0.5, "a kernel with a single value scales the signal, also one of a single value."),

@@ -21,7 +21,7 @@ class CheckFailed(AssertionError):
     def _render_traceback_(self) -> list[str]:
         """IPython prints these lines instead of a stack trace."""
         paragraphs = str(self).splitlines() or [""]
-        lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, 110) or [""]]
+        lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, 92) or [""]]
         return [f"CheckFailed: {lines[0]}", *lines[1:]]
 
 

@@ -65,7 +65,7 @@ register_table(
     {
         "cross_correlation": (
             lambda x, w: correlate(x, w, half(w)),
-            "this is the cross-correlation. A convolution flips the kernel first: x_out[n] sums W[m] x_in[n - m].",
+            "this is the cross-correlation. A convolution flips the kernel first.",
         ),
         "signal_flipped": (
             lambda x, w: expected.conv1d(x, w).flip(0),
