@@ -308,7 +308,8 @@ def maxpool_backward_exam(exam: Examination) -> None:
         check(SIZE_ONE, inputs.distinct(inputs.integer(3, 6), dtype).abs() + 1, 1, "size = 1")
         check(SIZE_ONE, inputs.signal(1, dtype).abs(), 1, "N = 1")
         for n in (2, inputs.integer(4, 7)):
-            check(SIZE_N, inputs.distinct(n, dtype).abs() + 1, n, "size = N")
+            for place in (0, 1, n - 1):  # wherever the maximum stands: a fixed place must not find it by luck
+                check(SIZE_N, inputs.largest_at(place, n, dtype), n, "size = N")
         if exam.holds(OVERLAP):
             check(NEGATIVE, -inputs.distinct(10, dtype).abs() * 3 - 1, 3, "negative inputs")
         check(EVERY_VALUE, inputs.distinct(12, dtype), inputs.integer(2, 4), "inputs of both signs")
