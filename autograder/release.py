@@ -44,12 +44,8 @@ def generate(into: Path) -> list[Path]:
         if done.returncode:
             raise RuntimeError(f"nbgrader generate_assignment failed:\n{done.stderr[-4000:]}")
         into.mkdir(parents=True, exist_ok=True)
-        written = []
-        for notebook in sorted(Path(folder).glob(f"*/{ASSIGNMENT}/*.ipynb")) or sorted(
-            Path(folder).glob(f"{ASSIGNMENT}/*.ipynb")
-        ):
-            written.append(Path(shutil.copy(notebook, into / notebook.name)))
-        return written
+        released = sorted(Path(folder, ASSIGNMENT).glob("*.ipynb"))
+        return [Path(shutil.copy(notebook, into / notebook.name)) for notebook in released]
 
 
 def stale(against: Path = NOTEBOOKS) -> list[str]:

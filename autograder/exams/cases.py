@@ -12,6 +12,7 @@ from torch import Tensor
 from autograder.exams.exam import Examination
 from autograder.exams.student import Opaque, Outcome
 from autograder.exams.verdict import Property
+from pset4.checks.functions import Refusal
 from pset4.misconceptions.registry import as_double, largest_difference, scale_of
 from pset4.misconceptions.symptoms import (
     LOOSE,
@@ -250,24 +251,7 @@ def equal_results(value: Any, other: Any) -> bool:
     return isinstance(value, Tensor) == isinstance(other, Tensor)
 
 
-@dataclass(frozen=True)
-class Refused:
-    """An input that must raise a `ValueError`.
-
-    Attributes:
-        arguments: What the function is given.
-        names: Words for the argument, one of which the message must hold, separated by "|".
-        given: Words for what was given, likewise.
-        what: The input in words.
-    """
-
-    arguments: tuple[Any, ...]
-    names: str
-    given: str
-    what: str
-
-
-def judge_errors(exam: Examination, function: str, name: str, cases: Sequence[Refused]) -> None:
+def judge_errors(exam: Examination, function: str, name: str, cases: Sequence[Refusal]) -> None:
     """Fails `name` unless every case raises a `ValueError` that names the argument and what was given."""
     for case in cases:
         outcome = exam.ask(function, *case.arguments, valid=False)

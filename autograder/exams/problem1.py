@@ -10,7 +10,6 @@ from autograder.exams.cases import (
     SHAPE,
     UNCHANGED,
     Inputs,
-    Refused,
     form_properties,
     judge,
     judge_devices,
@@ -22,6 +21,7 @@ from autograder.exams.cases import (
 from autograder.exams.exam import Examination, exam
 from autograder.exams.verdict import Property
 from pset4 import expected
+from pset4.checks.functions import Refusal
 from pset4.misconceptions.symptoms import error_symptom
 
 FLIPPED = "kernel is flipped"
@@ -95,8 +95,8 @@ def conv1d_exam(exam: Examination) -> None:
         "conv1d",
         KERNEL_ERROR,
         (
-            Refused((x_in, inputs.signal(4)), "kernel", "4|even", "an even kernel"),
-            Refused((x_in, inputs.signal(0)), "kernel", "0|empty|even", "an empty kernel"),
+            Refusal((x_in, inputs.signal(4)), "kernel", "4|even", "an even kernel"),
+            Refusal((x_in, inputs.signal(0)), "kernel", "0|empty|even", "an empty kernel"),
         ),
     )
     judge_errors(
@@ -104,8 +104,8 @@ def conv1d_exam(exam: Examination) -> None:
         "conv1d",
         SIGNAL_ERROR,
         (
-            Refused((inputs.signal(0), kernel), "x_in|signal|input", "0|empty", "an empty x_in"),
-            Refused((inputs.signal(6).view(2, 3), kernel), "x_in|signal|input", "2", "a 2-D x_in"),
+            Refusal((inputs.signal(0), kernel), "x_in|signal|input", "0|empty", "an empty x_in"),
+            Refusal((inputs.signal(6).view(2, 3), kernel), "x_in|signal|input", "2", "a 2-D x_in"),
         ),
     )
 
@@ -176,7 +176,7 @@ def maxpool1d_exam(exam: Examination) -> None:
         exam,
         "maxpool1d",
         SIZE_ERROR,
-        (Refused((x_in, 0), "size", "0", "size = 0"), Refused((x_in, 9), "size", "9", "a size above N")),
+        (Refusal((x_in, 0), "size", "0", "size = 0"), Refusal((x_in, 9), "size", "9", "a size above N")),
     )
     # The two functions earn their points apart: a right pool_size does not make up for values that are all wrong.
     values = (MAXIMUM, NEGATIVE, SIZE_ONE, SIZE_N, TIES)
@@ -201,7 +201,7 @@ def pool_size_exam(exam: Examination, inputs: Inputs) -> None:
         "pool_size",
         POOL_SIZE_ERROR,
         (
-            Refused((7, 0), "n_out|n_in", "0", "n_out = 0"),
-            Refused((7, 8), "n_out|n_in", "8", "an n_out above n_in"),
+            Refusal((7, 0), "n_out|n_in", "0", "n_out = 0"),
+            Refusal((7, 8), "n_out|n_in", "8", "an n_out above n_in"),
         ),
     )

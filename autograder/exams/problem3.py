@@ -10,7 +10,6 @@ from autograder.exams.cases import (
     SHAPE,
     UNCHANGED,
     Inputs,
-    Refused,
     close,
     form_properties,
     judge,
@@ -26,6 +25,7 @@ from autograder.exams.cases import (
 from autograder.exams.exam import Examination, exam
 from autograder.exams.verdict import Property
 from pset4 import expected
+from pset4.checks.functions import Refusal
 from pset4.misconceptions.symptoms import changed_symptom, kept_symptom, precision_symptom, shape_symptom
 
 DIAGONALS = "each diagonal holds one kernel value"
@@ -81,8 +81,8 @@ def conv_matrix_exam(exam: Examination) -> None:
         "conv1d_matrix",
         KERNEL_ERROR,
         (
-            Refused((inputs.signal(4), 6), "kernel", "4|even", "an even kernel"),
-            Refused((inputs.signal(0), 6), "kernel", "0|empty|even", "an empty kernel"),
+            Refusal((inputs.signal(4), 6), "kernel", "4|even", "an even kernel"),
+            Refusal((inputs.signal(0), 6), "kernel", "0|empty|even", "an empty kernel"),
         ),
     )
 
