@@ -301,7 +301,10 @@ class Resize(nn.Module):
 
 
 def small_network(name: Literal["robust", "standard_twin"]) -> Network:
-    """One of the two small networks that come with the course.
+    """One of the two small networks that come with the course; its logits are log-probabilities.
+
+    Softmax leaves a constant free. Fixed so that the probabilities need no further division, a class's logit cannot
+    grow by lifting all others with it: an attack on the raw logit does here what one on the log-probability does.
 
     Raises:
         FileNotFoundError: If its weights are missing.
@@ -319,6 +322,6 @@ def small_network(name: Literal["robust", "standard_twin"]) -> Network:
         prepare=nn.Sequential(Resize(SIDE), Normalise(small.mean.flatten().tolist(), small.std.flatten().tolist())),
         stem=small.stem,
         stages=list(small.stages),
-        head=small.head,
+        head=nn.Sequential(small.head, nn.LogSoftmax(dim=1)),
         known_classes=ANIMAL_CLASSES,
     )

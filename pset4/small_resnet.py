@@ -1,4 +1,4 @@
-"""The architecture of the embedded networks: a small pre-activation ResNet for 57 animals at 48 x 48 pixels.
+"""The architecture of the embedded networks: a small pre-activation ResNet for 57 animals at 64 x 64 pixels.
 
 Residual blocks as in He et al. (2016), "Identity mappings in deep residual networks"; SiLU instead of ReLU, because
 adversarial training gains from smooth activations (Xie et al., 2020, "Smooth adversarial training").
@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 # The size that every image is brought to. Each step up costs training time with the square of the side.
-SIDE = 48
+SIDE = 64
 CHANNELS = (32, 64, 128, 256)
 BLOCKS = (1, 2, 2, 2)
 
@@ -101,7 +101,7 @@ class SmallResNet(nn.Module):
     """Pixels in [0, 1] of any size -> logits over the 57 animals `ANIMAL_CLASSES`.
 
     Attributes:
-        stem: A 4 x 4 convolution of stride 2: (B, 3, 48, 48) -> (B, 32, 24, 24).
+        stem: A 4 x 4 convolution of stride 2: (B, 3, 64, 64) -> (B, 32, 32, 32).
         stages: Four stages of residual blocks; all but the first halve the side.
         head: Normalisation, activation, global average and the linear layer.
     """
@@ -143,7 +143,7 @@ class SmallResNet(nn.Module):
         return (x - self.mean) / self.std
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What precedes the stem: (B, 3, H, W) pixels in [0, 1] -> (B, 3, 48, 48), resized and normalised.
+        """What precedes the stem: (B, 3, H, W) pixels in [0, 1] -> (B, 3, 64, 64), resized and normalised.
 
         Raises:
             ValueError: If `x` is no batch of RGB images.
@@ -156,7 +156,7 @@ class SmallResNet(nn.Module):
         return self.normalise(resize(x.to(self.mean.dtype), SIDE))
 
     def classify(self, z: Tensor) -> Tensor:
-        """Prepared images (B, 3, S, S) -> logits (B, 57). S is 48, or smaller in most of the training."""
+        """Prepared images (B, 3, S, S) -> logits (B, 57). S is 64, or smaller in most of the training."""
         logits: Tensor = self.head(self.stages(self.stem(z)))
         return logits
 

@@ -480,6 +480,25 @@ def test_plain_data_and_nothing_else_comes_back():
     assert type(as_data(torch.zeros(2).as_subclass(Liar))) is torch.Tensor
 
 
+def test_a_class_that_claims_to_equal_every_class_is_no_plain_data():
+    class EqualsAll(type):
+        def __eq__(cls, other):
+            return True
+
+        __hash__ = type.__hash__
+
+    class Chameleon(metaclass=EqualsAll):
+        pass
+
+    assert as_data(Chameleon()) == Opaque("Chameleon")
+
+
+def test_lists_within_lists_have_a_bound_in_all():
+    assert as_data([[0] * 99] * 100) == [[0] * 99] * 100
+    assert as_data([[0] * 100] * 101) == Opaque("list")
+    assert as_data([[[[[0]]]]]) == [[[[Opaque("list")]]]]
+
+
 def test_a_variable_is_read_as_data():
     with LocalStudent({"a": torch.ones(2, requires_grad=True)}) as student:
         assert student.value("a").requires_grad

@@ -39,7 +39,8 @@ ADVICE = (
     "Grading runs students' code in a sandbox, which needs Linux, bubblewrap {version} or newer and libseccomp: "
     "`apt install bubblewrap libseccomp2` (Debian, Ubuntu) or `dnf install bubblewrap libseccomp` (Fedora), and "
     "`pip install pyseccomp`. On macOS and Windows, grade in a Linux virtual machine or container. To run students' "
-    "code without a sandbox, with all rights of your account, use --unsafe-no-sandbox."
+    "code without a sandbox, with all rights of your account, set unsafe_no_sandbox in pset4.toml (or, with "
+    "`python -m autograder grade`, use --unsafe-no-sandbox)."
 ).format(version=".".join(map(str, OLDEST_BUBBLEWRAP)))
 
 
