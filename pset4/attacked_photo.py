@@ -64,8 +64,11 @@ class AttackedPhoto:
 
     @property
     def closer(self) -> bool:
-        """Whether it is in the budget, and the target became more probable and is among the five most probable."""
-        return self.in_budget and self.change > 0.1 and self.rank < 5
+        """Whether it is in the budget, and the target gained e-fold and is among the five most probable classes.
+
+        A change of any direction moves all probabilities a little; an attack multiplies its target's many times.
+        """
+        return self.in_budget and self.change > 1 and self.rank < 5
 
     @property
     def success(self) -> bool:

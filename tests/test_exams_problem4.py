@@ -348,4 +348,4 @@ def test_the_collection_of_robust_images_is_checked():
     with pytest.raises(CheckFailed, match="known_classes"):
         checks.p4f_images({"dog": corgi, "bird": corgi})
     with pytest.raises(CheckFailed, match="not towards its target"):
-        checks.p4f_images({targets[0]: images[targets[1]], targets[1]: images[targets[0]]})
+        checks.p4f_images({targets[0]: images[targets[0]], targets[1]: images[targets[0]]})

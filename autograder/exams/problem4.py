@@ -286,7 +286,11 @@ def photo_properties(within: float, closer: float, success: float, eps: float, t
         Property(
             "image within the budget", within, f"The image must lie in [0, 1] and within {eps:g} of the photo.", "form"
         ),
-        Property("target gains", closer, f"The {target} must become more probable, and one of the five most probable."),
+        Property(
+            "target gains",
+            closer,
+            f"The {target} must become e times (2.7 times) as probable, and one of the five most probable.",
+        ),
         Property("target is the most probable class", success, f"The network must take the image for the {target}."),
     ]
 
