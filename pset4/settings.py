@@ -57,14 +57,15 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     path = path or _beside_or_inside("pset4.toml")
     table = tomllib.loads(path.read_text(encoding="utf-8"))
+    grading = table.get("grading", {})
     try:
         settings = Settings(
             repository=table["course"]["repository"],
             branch=table["course"]["branch"],
             n_iter=table["attack"]["n_iter"],
             n_iter_while_grading=table["attack"]["n_iter_while_grading"],
-            two_processes=table.get("grading", {}).get("two_processes", True),
-            unsafe_no_sandbox=table.get("grading", {}).get("unsafe_no_sandbox", False),
+            two_processes=grading.get("two_processes", True),
+            unsafe_no_sandbox=grading.get("unsafe_no_sandbox", False),
         )
     except KeyError as missing:
         raise ValueError(f"{path} has no setting {missing}; the file that came with the course has it") from None
