@@ -31,22 +31,20 @@ class Course:
         """Folder of the released notebooks."""
         return self.root / "release" / ASSIGNMENT
 
-    def nbgrader(self, *arguments: str, quiet: bool = False) -> int:
+    def nbgrader(self, *arguments: str) -> int:
         """Runs an nbgrader command and returns its exit status; 1 means that some submissions failed.
+
+        What nbgrader prints is appended to `nbgrader.log` in the course's root.
 
         Args:
             *arguments: The command and its options.
-            quiet: Keep nbgrader's log to `nbgrader.log` in the course's root.
         """
         options = [f"--CourseDirectory.root={self.root}", f"--CourseDirectory.source_directory={COURSE / 'source'}"]
         command = [sys.executable, "-m", "nbgrader", *arguments, *options]
         self.root.mkdir(parents=True, exist_ok=True)
-        if not quiet:
-            return subprocess.run(command, cwd=COURSE, env=environment(), check=False).returncode
         with (self.root / "nbgrader.log").open("a", encoding="utf-8") as log:
-            return subprocess.run(
-                command, cwd=COURSE, env=environment(), stdout=log, stderr=log, check=False
-            ).returncode
+            ended = subprocess.run(command, cwd=COURSE, env=environment(), stdout=log, stderr=log, check=False)
+        return ended.returncode
 
     def release(self) -> None:
         """`nbgrader generate_assignment`.
@@ -54,13 +52,13 @@ class Course:
         Raises:
             RuntimeError: If nbgrader refuses a source notebook.
         """
-        if self.nbgrader("generate_assignment", ASSIGNMENT, "--force", quiet=True):
+        if self.nbgrader("generate_assignment", ASSIGNMENT, "--force"):
             raise RuntimeError(f"nbgrader generate_assignment failed; its log is {self.root / 'nbgrader.log'}")
 
     def autograde(self, *options: str) -> int:
         """`nbgrader autograde`; submissions that cannot be graded leave exit status 1 and do not stop the others."""
-        return self.nbgrader("autograde", ASSIGNMENT, "--force", *options, quiet=True)
+        return self.nbgrader("autograde", ASSIGNMENT, "--force", *options)
 
     def feedback(self) -> int:
         """`nbgrader generate_feedback`."""
-        return self.nbgrader("generate_feedback", ASSIGNMENT, "--force", quiet=True)
+        return self.nbgrader("generate_feedback", ASSIGNMENT, "--force")

@@ -9,7 +9,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder import release, table
-from autograder.contract import AUTO_GRADED, BONUS, EXERCISES, POINTS, WRITTEN
+from autograder.contract import AUTO_GRADED, BONUS, EXERCISES, NOTEBOOKS, POINTS, WRITTEN
 from autograder.course import Course
 from autograder.sample_class import MEMBERS, UNREADABLE, Member
 
@@ -73,6 +73,13 @@ def feedback(course: Course, student: str, notebook: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_feedback_shows_every_figure_of_an_honest_notebook(graded: Course, notebook: str) -> None:
+    page = feedback(graded, "all_right", notebook)
+    assert "was left out" not in page
+    assert "data:image/" in page
+
+
 def test_feedback_says_what_is_wrong_and_hides_the_exam(graded: Course) -> None:
     page = feedback(graded, "correlation", "problem1_forward")
     assert "cross-correlation" in page
@@ -94,7 +101,7 @@ def test_table_shows_everyone(graded: Course, capsys: pytest.CaptureFixture[str]
 
 def test_export_writes_a_line_for_every_graded_student(graded: Course, tmp_path: Path) -> None:
     target = tmp_path / "grades.csv"
-    assert graded.nbgrader("export", "--to", str(target), quiet=True) == 0
+    assert graded.nbgrader("export", "--to", str(target)) == 0
     lines = target.read_text(encoding="utf-8").splitlines()
     assert {member.name for member in MEMBERS} <= {line.split(",")[3] for line in lines[1:]}
 

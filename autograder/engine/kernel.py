@@ -38,6 +38,8 @@ from autograder.exams.torch_state import neutral_torch
 KEPT_KINDS = ("text/plain", "image/png", "image/jpeg")
 MAX_PIECE = 100_000
 LARGE_IMAGE = 60_000
+# The figures of the longest notebook then fill three quarters of its share of output, and can still be read.
+FIGURE_WIDTH, FIGURE_QUALITY = 720, 50
 # What is printed just before a crash must arrive; only a flood is worth collecting.
 EAGER_MESSAGES = 1_000
 MAX_MESSAGES = 5_000
@@ -183,9 +185,9 @@ def _bundle(data: dict[str, Any]) -> tuple[dict[str, str], int]:
 
 def _as_jpeg(png: str) -> str:
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
-        image.thumbnail((900, 3_000))
+        image.thumbnail((FIGURE_WIDTH, 3_000))
         smaller = io.BytesIO()
-        image.convert("RGB").save(smaller, "JPEG", quality=60)
+        image.convert("RGB").save(smaller, "JPEG", quality=FIGURE_QUALITY, optimize=True, progressive=True)
     return base64.b64encode(smaller.getvalue()).decode()
 
 
