@@ -12,13 +12,11 @@ from torch import Tensor
 import pset4.exam_networks  # noqa: F401  (registers the networks)
 from pset4 import specs, trials
 from pset4.checks.failure import CheckFailed
-from pset4.checks.functions import one_thread
+from pset4.checks.functions import SECONDS, one_thread
 from pset4.misconceptions.signs import read_trials
 from pset4.specs import FeaturesSpec, NetworkSpec, RecordingStep, StepSpec
 from pset4.time_limit import OutOfTime, time_limit
 from pset4.trials import Trial
-
-SECONDS = 5.0
 
 
 @dataclass(frozen=True)
