@@ -67,7 +67,9 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 def _keeps_books(frame: FrameType | None) -> bool:
     """Whether an exception that is raised in this frame could leave half a change behind."""
-    # A profile hook runs on behalf of the code that it watches, and raises into it.
-    while frame is not None and frame.f_globals.get("__name__") == _OBSERVER:
-        frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__") in _BOOKKEEPING
+    while frame is not None:
+        module = frame.f_globals.get("__name__")
+        if module != _OBSERVER:
+            return module in _BOOKKEEPING
+        frame = frame.f_back  # a profile hook runs on behalf of the code that it watches, and raises into it
+    return False

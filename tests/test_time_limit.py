@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 import pytest
 import torch
@@ -22,14 +23,18 @@ LONG = 60.0
 
 def frame_in(*modules: str) -> FrameType:
     """A frame of the last module, called by one of the module before it, and so on."""
-    found: list[FrameType] = []
-    call = lambda: found.append(sys._getframe(1))  # noqa: E731
+    call: Any = sys._getframe
     for module in reversed(modules):
         namespace = {"__name__": module, "call": call}
-        exec("def step(): call()", namespace)
+        exec("def step(): return call()", namespace)
         call = namespace["step"]
-    call()
-    return found[0]
+    frame: FrameType = call()
+    return frame
+
+
+def modes() -> tuple[int, int]:
+    """How many function modes and dispatch modes torch has."""
+    return len(_get_current_function_mode_stack()), len(_get_current_dispatch_mode_stack())
 
 
 def the_alarm_raises(frame: FrameType) -> bool:
@@ -87,13 +92,13 @@ def test_a_block_that_catches_the_end_ends_so_all_the_same(swallowed: type[BaseE
 def test_torch_has_the_modes_that_it_had_before(thorough: bool) -> None:
     """The alarm comes at 100 moments of a loop through functions that take modes off and put them back."""
     x = torch.ones(1, 1, 3, 2)
-    before = len(_get_current_function_mode_stack()), len(_get_current_dispatch_mode_stack())
+    before = modes()
     for i in range(100):
         with banned_calls(thorough=thorough):
-            inside = len(_get_current_function_mode_stack()), len(_get_current_dispatch_mode_stack())
+            inside = modes()
             with pytest.raises(OutOfTime), time_limit(0.002 + 1e-5 * i):
                 while True:
                     F.pad(x, (1, 1))
                     F.softmax(x, -1)
-            assert (len(_get_current_function_mode_stack()), len(_get_current_dispatch_mode_stack())) == inside
-    assert (len(_get_current_function_mode_stack()), len(_get_current_dispatch_mode_stack())) == before
+            assert modes() == inside
+    assert modes() == before
