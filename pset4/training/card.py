@@ -40,9 +40,8 @@ The 57 animal classes of Tiny ImageNet-200 (Stanford CS231n; ImageNet photos at 
 The adversary is one long gradient step from a random start (step 1.25 eps; Wong et al., 2020) on the cross-entropy,
 in L2. The first epochs run on small images and without the adversary, whose budget then grows. At a smaller size the
 budget shrinks with the side. Augmentation: mirror images and crops from 6 pixels of reflection. The shipped weights are
-the running mean; the statistics of its normalisations are measured anew on 2,048 training photos. On two CPU cores
-with little else to do, the robust network took 52 minutes and its twin 34, with OMP_WAIT_POLICY=active for most of it:
-3.3 steps a second at side 32, against 2.0 with `passive`.
+the running mean; the statistics of its normalisations are measured anew on 2,048 training photos. How long a
+run takes stands in `benchmarks/training.md`.
 
 ## Measured
 {weights}
