@@ -8,19 +8,26 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from traitlets.config.loader import PyFileConfigLoader
 
 from autograder import release, sample_class, table
 from autograder.course import Course
-from autograder.engine.cli import add_grade_command
+from autograder.engine.cli import NEEDS_A_HUMAN, add_grade_command, grade
+from autograder.engine.proof import MachineFault, prove
 from autograder.engine.run import try_sandbox
 from autograder.engine.sandbox import SandboxUnavailable
+from autograder.engine.verdicts import RunTwoProcesses
 from pset4.settings import load_settings
 
 SAMPLE_COURSE = release.COURSE / "sample_course"
 
 
-def grade_sample_class(root: Path = SAMPLE_COURSE) -> None:
-    """Builds the sample class, grades it, writes the feedback pages and prints the table."""
+def grade_sample_class(root: Path = SAMPLE_COURSE) -> int:
+    """Builds the sample class, grades it, writes the feedback pages and prints the table.
+
+    Returns:
+        The exit status: 0 if everybody is graded; otherwise as `engine.cli.grade`.
+    """
     console = Console()
     course = Course(root)
     started = time.perf_counter()
@@ -30,24 +37,49 @@ def grade_sample_class(root: Path = SAMPLE_COURSE) -> None:
         f"building the sample class: {len(sample_class.MEMBERS) + len(sample_class.UNREADABLE)} submissions ..."
     )
     sample_class.build(course.released, course.submitted)
-    console.print("grading (half a minute each) ...")
-    course.autograde(*sandbox_options(console))
+    console.print("grading (half a minute each, and a minute before the first one) ...")
+    status = grade(
+        release.ASSIGNMENT,
+        course=root,
+        force=not load_settings().two_processes,  # nbgrader's own way does not see what has changed
+        unsafe_no_sandbox=sandbox_is_missing(console),
+        console=console,
+        endings_table=False,
+    )
+    if status not in (0, NEEDS_A_HUMAN):
+        return status
     console.print("writing the feedback pages ...")
-    course.feedback()
+    written = course.feedback()
     table.render(table.read_rows(root))
     console.print(f"{time.perf_counter() - started:.0f} s; nbgrader's log: {root / 'nbgrader.log'}", soft_wrap=True)
+    return status or written
 
 
-def sandbox_options(console: Console) -> list[str]:
-    """nbgrader's options for grading our own sample class on a machine that has no sandbox; says so there."""
+def sandbox_is_missing(console: Console) -> bool:
+    """Whether our own sample class must be graded without a sandbox, because this machine has none; says so there."""
     if not load_settings().two_processes:
-        return []
+        return False
     try:
         try_sandbox()
     except SandboxUnavailable as reason:
         console.print(f"{reason}\nThe sample class is our own code: it is graded without a sandbox.", markup=False)
-        return ["--RunTwoProcesses.unsafe_no_sandbox=True"]
-    return []
+        return True
+    return False
+
+
+def check_machine() -> int:
+    """Says whether this machine grades rightly; returns the exit status."""
+    console = Console()
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(release.COURSE)).load_config()
+    settings = RunTwoProcesses(config=config).settings()
+    source = release.COURSE / "source" / release.ASSIGNMENT
+    try:
+        prove(source, config, settings, say=lambda words: console.print(words, markup=False))
+    except (SandboxUnavailable, MachineFault) as reason:
+        console.print(str(reason), markup=False, soft_wrap=True)
+        return 1
+    console.print("This machine grades rightly: the reference answers earn every point in the sandbox.")
+    return 0
 
 
 def write_notebooks() -> None:
@@ -62,6 +94,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("notebooks", help="write notebooks/ from autograder/source/")
     commands.add_parser("sample", help="build the sample class, grade it, print the table")
+    commands.add_parser("check", help="say whether this machine grades rightly, without grading anybody")
     add_grade_command(commands)
     show = commands.add_parser("table", help="print the table of a graded course")
     show.add_argument("--course", type=Path, default=release.COURSE, help="root of the nbgrader course")
@@ -69,7 +102,9 @@ def main() -> None:
     if arguments.command == "notebooks":
         write_notebooks()
     elif arguments.command == "sample":
-        grade_sample_class()
+        sys.exit(grade_sample_class())
+    elif arguments.command == "check":
+        sys.exit(check_machine())
     elif arguments.command == "grade":
         sys.exit(arguments.run(arguments))
     else:

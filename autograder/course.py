@@ -43,8 +43,12 @@ class Course:
         command = [sys.executable, "-m", "nbgrader", *arguments, *options]
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "nbgrader.log").open("a", encoding="utf-8") as log:
-            ended = subprocess.run(command, cwd=COURSE, env=environment(), stdout=log, stderr=log, check=False)
-        return ended.returncode
+            running = subprocess.Popen(command, cwd=COURSE, env=environment(), stdout=log, stderr=log)
+            try:
+                return running.wait()
+            except KeyboardInterrupt:
+                # Ctrl-C reaches the command, too: it ends in good order, by itself.
+                return running.wait()
 
     def release(self) -> None:
         """`nbgrader generate_assignment`.
@@ -57,7 +61,7 @@ class Course:
 
     def autograde(self, *options: str) -> int:
         """`nbgrader autograde`; submissions that cannot be graded leave exit status 1 and do not stop the others."""
-        return self.nbgrader("autograde", ASSIGNMENT, "--force", *options)
+        return self.nbgrader("autograde", ASSIGNMENT, *options)
 
     def feedback(self) -> int:
         """`nbgrader generate_feedback`."""

@@ -23,6 +23,7 @@ from nbgrader.preprocessors import (
 )
 
 from autograder.engine.plugs import use_two_processes
+from autograder.export import CourseExport
 from autograder.preprocessors import FillCourseAddress, ForgiveStderr, SetExamSeed
 from pset4.settings import load_settings
 
@@ -72,6 +73,9 @@ c.Autograde.autograde_preprocessors = [
 
 # --- feedback: stock nbgrader prints the hidden tests to the students
 c.GenerateFeedback.preprocessors = [ClearHiddenTests, GetGrades, CSSHTMLHeaderPreprocessor]
+
+# --- export: a score that is none is never 0
+c.ExportApp.plugin_class = CourseExport
 
 # --- how submissions are run (pset4.toml, section `grading`)
 settings = load_settings()

@@ -229,7 +229,7 @@ def find_local(asset: Asset) -> Found | None:
         ChecksumError: If the first file found is wrong and no other one is right.
     """
     error = None
-    for path, place in _candidates(asset):
+    for path, place in places_of(asset):
         if not path.is_file():
             continue
         wrong = _wrong(asset, path, expected_hash(asset))
@@ -241,7 +241,8 @@ def find_local(asset: Asset) -> Found | None:
     return None
 
 
-def _candidates(asset: Asset) -> Iterator[tuple[Path, str]]:
+def places_of(asset: Asset) -> Iterator[tuple[Path, str]]:
+    """Where a file may stand on this machine, in the order in which it is looked for, and what each place is called."""
     yield cache_folder() / asset.path, "cache"
     for folder in mirror_folders():
         yield folder / asset.path, str(folder)
@@ -268,7 +269,7 @@ def fetch(name: str, *, patience: Patience | None = None, ask_again: bool = Fals
         _unreachable_hosts.clear()
     if expected_hash(asset) is not None and (path := _ready(asset)):
         return path
-    if is_offline() and not any(path.is_file() for path, _ in _candidates(asset)):
+    if is_offline() and not any(path.is_file() for path, _ in places_of(asset)):
         raise _offline(asset)
     with _locked(asset.name):
         return _fetch_locked(asset, patience)

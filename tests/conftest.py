@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from small_course import sandbox_options
 
 from autograder import sample_class
-from autograder.__main__ import sandbox_options
 from autograder.course import Course
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -24,7 +23,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Course:
     course = Course(tmp_path_factory.mktemp("course"))
     course.release()
     sample_class.build(course.released, course.submitted)
-    course.autograde(*sandbox_options(Console()))
+    course.autograde(*sandbox_options())
     course.feedback()
     return course
 

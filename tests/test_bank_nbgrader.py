@@ -7,10 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from rich.console import Console
+from small_course import sandbox_options
 
 from autograder import table
-from autograder.__main__ import sandbox_options
 from autograder.answers import Answer, answers_for
 from autograder.contract import AUTO_GRADED, NOTEBOOKS, Exercise
 from autograder.course import Course
@@ -69,7 +68,7 @@ def grade_all(course: Course, submissions: dict[str, dict[str, Answer]], *, demo
         for name in notebooks:
             released = nbformat.read(course.released / f"{name}.ipynb", as_version=4)
             nbformat.write(fill(released, answers, demonstrations=demonstrations), folder / f"{name}.ipynb")
-    course.autograde(*sandbox_options(Console()))
+    course.autograde(*sandbox_options())
 
 
 def points_of(course: Course) -> dict[str, dict[str, float]]:

@@ -26,7 +26,8 @@ from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
-from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback, NbGraderException
+from nbgrader.converters import Autograde as StockAutograde
+from nbgrader.converters import GenerateAssignment, GenerateFeedback, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import (
@@ -46,6 +47,7 @@ from autograder.answers import answers_for, reference
 from autograder.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.engine import cli
 from autograder.engine.cli import endings
+from autograder.engine.converter import SandboxedAutograde as Autograde
 from autograder.engine.plugs import use_two_processes
 from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.seeds import SECRET_FILE
@@ -226,7 +228,7 @@ def test_everybody_ends_with_a_status_and_the_points_they_earned(course: Course,
         "metadata": remarks,
         "exits": remarks,
         "scores": GRADED,
-        "time": GRADED,
+        "time": remarks,
         "link": "unreadable",
         "renamed": remarks,
     }
@@ -249,8 +251,12 @@ def test_feedback_shows_reasons_and_own_output_and_no_hidden_test(course: Course
     assert sorted(path.name for path in folder.iterdir()) == [f"{small.NOTEBOOK}.html"]
 
 
+def interrupted(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("force", [True, False], ids=["forced", "handed in again"])
-def test_a_regrade_clears_first_and_keeps_what_was_entered_by_hand(
+def test_the_old_grade_stands_until_the_new_one_is_there_and_marks_by_hand_stay(
     course: Course, monkeypatch: pytest.MonkeyPatch, force: bool
 ) -> None:
     course.hand_in("ada", small.submission())
@@ -259,20 +265,34 @@ def test_a_regrade_clears_first_and_keeps_what_was_entered_by_hand(
         gradebook.find_grade("s_words", small.NOTEBOOK, small.ASSIGNMENT, "ada").manual_score = 1.5
         gradebook.db.commit()
     course.hand_in("ada", small.submission({"s1_double": small.DOUBLE}))
-
-    def interrupt(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
-
-    (course.folder("ada") / "timestamp.txt").write_text("2024-02-01 12:00:00 UTC")
-    (course.root / "autograded" / "ada" / small.ASSIGNMENT / "timestamp.txt").write_text("2024-01-01 12:00:00 UTC")
+    before = course.database()
     with monkeypatch.context() as patch:
-        patch.setattr("autograder.engine.plugs.grade_notebook", interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr("autograder.engine.run.examine", interrupted)
+        with pytest.raises(SystemExit) as stopped:
             course.convert(Autograde, force=force)
-    assert course.scores() == {"ada": {"s1_double": None, "s2_total": None}}
+    assert stopped.value.code == 130
+    assert course.database() == before
+    assert course.autograded("ada").cells
     course.convert(Autograde)
     assert course.scores() == {"ada": {"s1_double": 5.0, "s2_total": 0.0}}
     assert [row[4] for row in course.database() if row[2] == "s_words"] == [1.5]
+
+
+def test_a_grade_that_nbgrader_did_not_learn_whole_counts_as_none(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course.hand_in("ada", small.submission())
+    course.convert(Autograde)
+    course.hand_in("ada", small.submission({}))
+    with monkeypatch.context() as patch:
+        patch.setattr("autograder.engine.verdicts.SaveVerdicts.preprocess", interrupted)
+        with pytest.raises(SystemExit):
+            course.convert(Autograde)
+    assert Store(course.root).pending("ada", small.ASSIGNMENT)
+    assert course.scores() == {"ada": {"s1_double": None, "s2_total": None}}
+    course.convert(Autograde)
+    assert course.scores() == {"ada": NONE}
+    assert not Store(course.root).pending("ada", small.ASSIGNMENT)
 
 
 def test_late_penalties_are_still_taken(course: Course) -> None:
@@ -306,8 +326,7 @@ def test_without_a_sandbox_nobody_is_graded_unless_asked_to(course: Course, monk
     def missing() -> None:
         raise SandboxUnavailable("bubblewrap is not installed.")
 
-    monkeypatch.setattr("autograder.engine.plugs.try_sandbox", missing)
-    monkeypatch.setattr(cli, "try_sandbox", missing)
+    monkeypatch.setattr("autograder.engine.proof.try_sandbox", missing)
     course.hand_in("ada", small.submission())
     c = course.config()
     c.RunTwoProcesses.unsafe_no_sandbox = False
@@ -315,9 +334,6 @@ def test_without_a_sandbox_nobody_is_graded_unless_asked_to(course: Course, monk
     folder.assignment_id = small.ASSIGNMENT
     with pytest.raises(NbGraderException, match="bubblewrap"):
         Autograde(coursedir=folder, config=c).start()
-    shown = Console(record=True, width=150, file=io.StringIO())
-    assert cli.grade(small.ASSIGNMENT, course=course.root, console=shown) == 1
-    assert "bubblewrap is not installed" in shown.export_text()
     assert course.scores() == {}
 
     c.RunTwoProcesses.unsafe_no_sandbox = True
@@ -480,7 +496,7 @@ def compare_both_ways(tmp_path: Path, notebooks: Sequence[str], students: Sequen
                 nbformat.write(
                     answered(root / "release" / ASSIGNMENT / f"{name}.ipynb", wrong), folder / f"{name}.ipynb"
                 )
-        convert(Autograde)
+        convert(StockAutograde if way == "stock" else Autograde)
         with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
             grades[way] = {
                 (submission.student.id, grade.cell.name): grade.auto_score

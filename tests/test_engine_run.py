@@ -15,6 +15,7 @@ from autograder.engine import run as module
 from autograder.engine.limits import Limits
 from autograder.engine.present import present
 from autograder.engine.run import Settings, grade_notebook
+from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.store import Bundle, Store
 
 LIMITS = Limits(cell_seconds=3, submission_seconds=40, memory_bytes=800_000_000)
@@ -124,9 +125,7 @@ def test_an_interrupted_run_repeats_only_what_was_not_stored(tmp_path: Path, mon
     assert len(examined) == 4
 
 
-def test_another_submission_clears_the_old_result_before_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_submission_starts_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graded(tmp_path, submission(), SETTINGS)
 
     def fail(*_: Any, **__: Any) -> Any:
@@ -141,18 +140,141 @@ def test_another_submission_clears_the_old_result_before_it_runs(
     assert (stored.status, stored.verdicts) == ("running", {})
 
 
-def test_an_exam_that_fails_is_our_mistake_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def broken_exam(monkeypatch: pytest.MonkeyPatch) -> None:
+    examine = module.examine
+
     def broken(exercise: str, student: Any, **options: Any) -> Any:
         if exercise == "s1_double":
             raise ZeroDivisionError("secret")
         return examine(exercise, student, **options)
 
-    examine = module.examine
     monkeypatch.setattr(module, "examine", broken)
-    bundle = graded(tmp_path, submission(), SETTINGS)
-    assert points(bundle) == {"s1_double": 0.0, "s2_total": 3.0}
+
+
+def test_an_exam_that_fails_gives_no_score_and_is_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        broken_exam(patch)
+        bundle = graded(tmp_path, submission(), SETTINGS)
+    assert (bundle.status, points(bundle)) == ("not gradable", {"s2_total": 3.0})
     assert "the exam of s1_double itself failed" in remarks(bundle)
-    assert "secret" not in bundle.verdicts["s1_double"].report()
+    assert "secret" not in str(bundle.ungraded)
+    assert points(graded(tmp_path, submission(), SETTINGS)) == ALL
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("cannot fork"), OSError(12, "no memory"), SandboxUnavailable("bwrap is gone"), MemoryError()]
+)
+def test_a_process_that_cannot_be_started_gives_no_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(module, "open_session", fail)
+    bundle = graded(tmp_path, submission(), SETTINGS)
+    assert (bundle.status, points(bundle)) == ("not gradable", {})
+    assert bundle.ungraded.keys() == ALL.keys()
+    assert "could not be run on this machine" in remarks(bundle)
+
+
+GIVEN_CELLS = {
+    "raises": "import torch\nraise OSError('no space left on device')",
+    "cannot import": "import torch.no_such_module",
+    "dies": "import os\nos._exit(1)",
+    "hangs": "while True: pass",
+}
+
+
+@pytest.mark.parametrize("name", GIVEN_CELLS)
+def test_a_given_cell_that_fails_before_the_students_code_is_our_fault(tmp_path: Path, name: str) -> None:
+    job = small.job(tmp_path, submission())
+    setup = next(cell for cell in job.notebook["cells"] if cell["source"] == "import torch")
+    setup["source"] = GIVEN_CELLS[name]
+    bundle = grade_notebook(job, store=Store(tmp_path), settings=SETTINGS)
+    assert (bundle.status, points(bundle)) == ("not gradable", {})
+    assert "the given cell setup failed before any of the student's code had run" in bundle.ungraded["s1_double"]
+    shown = present(job.notebook, bundle)
+    for cell in shown["cells"]:
+        if str(cell["metadata"].get("nbgrader", {}).get("grade_id", "")).endswith("_test"):
+            assert not [output for output in cell["outputs"] if output["output_type"] == "execute_result"]
+            assert cell["metadata"]["pset4"]["ungraded"]
+
+
+def test_a_given_cell_that_fails_after_the_students_code_is_not(tmp_path: Path) -> None:
+    bundle = graded(tmp_path, submission(first=["import builtins\ndel builtins.__import__"]), SETTINGS)
+    assert bundle.status in ("graded", "graded with remarks")
+    assert points(bundle).keys() == ALL.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        ("import torch.fft\nraise ModuleNotFoundError(\"No module named 'torch.fft'\")", "not gradable"),
+        ("def double(x):\n    raise ModuleNotFoundError(\"No module named 'scipy.linalg'\")", "not gradable"),
+        ("import pandas_of_the_student\n" + small.DOUBLE, "graded"),
+        ("import torch.no_such_module\n" + small.DOUBLE, "graded"),
+        ("def double(x):\n    raise ModuleNotFoundError(\"No module named 'no_such_module_anywhere'\")", "graded"),
+    ],
+)
+def test_a_module_that_only_the_sandbox_misses_is_our_fault(tmp_path: Path, source: str, status: str) -> None:
+    bundle = graded(tmp_path, submission({**small.ANSWERS, "s1_double": source}), SETTINGS)
+    expected = status if SETTINGS.sandbox or status != "graded" else "graded with remarks"
+    assert bundle.status == expected
+    assert ("s1_double" in bundle.ungraded) == (status == "not gradable")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import einops\n" + small.DOUBLE, "Your cell s1_double stopped with ModuleNotFoundError: No module named"),
+        ("x = np.zeros(3)\n" + small.DOUBLE, "Your cell s1_double stopped with NameError: name 'np' is not defined"),
+        ("from google.colab import drive\n" + small.DOUBLE, "ModuleNotFoundError: No module named 'google"),
+        ("def double(x)\n    return 2 * x", "Your cell s1_double stopped with SyntaxError"),
+        ("raise KeyError('x')\n" + small.DOUBLE, "Your cell s1_double stopped with KeyError: 'x'"),
+    ],
+)
+def test_a_missing_function_is_told_with_the_error_of_its_cell(tmp_path: Path, source: str, words: str) -> None:
+    bundle = graded(tmp_path, submission({**small.ANSWERS, "s1_double": source}), SETTINGS)
+    report = " ".join(bundle.verdicts["s1_double"].report().split())
+    assert words in report
+    assert "So `double` is not defined." in report
+    assert points(bundle)["s2_total"] == 3.0
+
+
+def test_a_sandbox_that_sees_another_file_gives_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = module.what_the_grader_sees
+
+    def altered(*, hashed: bool) -> dict[str, str]:
+        return ours(hashed=hashed) | {"file corgi (images/corgi.jpg)": "another photo"}
+
+    monkeypatch.setattr(module, "what_the_grader_sees", altered)
+    bundle = graded(tmp_path, submission(), SETTINGS)
+    assert (bundle.status, points(bundle)) == ("not gradable", {})
+    assert "grader and sandbox disagree: file corgi (images/corgi.jpg)" in remarks(bundle)
+
+
+def test_an_answer_that_could_not_be_taken_is_never_a_zero(tmp_path: Path) -> None:
+    job = replace(
+        small.job(tmp_path, submission({"s2_total": small.TOTAL})),
+        not_taken={
+            "s1_double": "it is too long",
+            "s_words": "it is too long",
+            "s2_total": "a second copy was too long",
+        },
+    )
+    bundle = grade_notebook(job, store=Store(tmp_path), settings=SETTINGS)
+    assert (bundle.status, points(bundle)) == ("not gradable", {"s2_total": 3.0})
+    assert bundle.ungraded.keys() == {"s1_double", "s_words"}
+
+
+def test_a_name_that_was_lost_with_a_given_cell_asks_for_a_human(tmp_path: Path) -> None:
+    answers = {**small.ANSWERS, "s1_double": "def double(x):\n    return FACTOR * x"}
+    job = replace(small.job(tmp_path, submission(answers)), lost_names={"FACTOR": "setup"})
+    bundle = grade_notebook(job, store=Store(tmp_path), settings=SETTINGS)
+    assert (bundle.status, points(bundle)) == ("not gradable", {"s2_total": 3.0})
+    assert "'FACTOR' was defined in the given cell setup" in bundle.ungraded["s1_double"]
 
 
 @pytest.mark.parametrize(("arrival", "status"), [("unreadable", "unreadable"), ("not handed in", "not handed in")])

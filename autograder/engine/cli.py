@@ -8,33 +8,29 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbgrader.apps.autogradeapp import AutogradeApp
-from nbgrader.converters import Autograde, NbGraderException
+from nbgrader.apps import autogradeapp
+from nbgrader.converters import NbGraderException
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from autograder.engine.run import try_sandbox
-from autograder.engine.sandbox import SandboxUnavailable
+from autograder.engine.converter import HumanNeeded
 from autograder.engine.store import Bundle, Status, Store
+from autograder.release import environment
 
 COURSE = Path(__file__).resolve().parent.parent
 LOG = "nbgrader.log"
 # From best to worst: a submission is as its worst notebook.
-ORDER: tuple[Status, ...] = ("graded", "graded with remarks", "not handed in", "unreadable", "running")
+ORDER: tuple[Status, ...] = ("graded", "graded with remarks", "not handed in", "unreadable", "not gradable", "running")
+NEEDS_A_HUMAN, INTERRUPTED = 3, 130
 SHOWN_REMARKS = 3
-
-
-class WatchedAutograde(Autograde):  # type: ignore[misc]
-    """nbgrader's converter, with somebody to tell how far it is."""
-
-    watcher: Watcher | None = None
 
 
 class Watcher:
@@ -50,11 +46,12 @@ class Watcher:
 
     def say(self, student: str, notebook: str, words: str) -> None:
         """Says what is being done."""
-        self._progress.update(self._task, description=escape(f"{student}, {notebook}: {words}"))
+        place = f"{student}, {notebook}: " if student else ""
+        self._progress.update(self._task, description=escape(place + words))
 
-    def advance(self) -> None:
-        """One notebook more."""
-        self._progress.advance(self._task)
+    def advance(self, notebooks: int) -> None:
+        """So many notebooks more."""
+        self._progress.advance(self._task, notebooks)
 
 
 @dataclass(frozen=True)
@@ -113,6 +110,7 @@ def grade(
     force: bool = False,
     unsafe_no_sandbox: bool = False,
     console: Console | None = None,
+    endings_table: bool = True,
 ) -> int:
     """Grades the submissions of a course.
 
@@ -123,17 +121,12 @@ def grade(
         force: Grade again what is graded already.
         unsafe_no_sandbox: Run the students' code without a sandbox.
         console: Where to print.
+        endings_table: Whether to print how every submission ended.
 
     Returns:
-        0 if every submission has a status and nbgrader stored all of them, else 1.
+        0 if everybody is graded; 3 if somebody could not be and needs a human; 130 after Ctrl-C; 1 if grading refused.
     """
     console = console or Console()
-    if not unsafe_no_sandbox:
-        try:
-            try_sandbox()
-        except SandboxUnavailable as error:
-            console.print(str(error), markup=False)
-            return 1
     options = [
         assignment,
         f"--CourseDirectory.root={course}",
@@ -149,16 +142,22 @@ def grade(
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
+    status = 0
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             run_nbgrader(options, log=course / LOG, watcher=Watcher(progress))
-        stored = True
+    except HumanNeeded as needed:
+        console.print(str(needed), markup=False)
+        status = NEEDS_A_HUMAN
     except NbGraderException as error:
-        console.print(f"nbgrader: {error}", markup=False)
-        stored = False
-    found = endings(Store(course).bundles(assignment))
-    show(found, console)
-    return 0 if stored and all(ending.status != "running" for ending in found) else 1
+        console.print(str(error), markup=False, soft_wrap=True)
+        return 1
+    except SystemExit:
+        console.print("Interrupted: every grade that was stored stands.\nRun the same command again to go on.")
+        return INTERRUPTED
+    if endings_table:
+        show(endings(Store(course).bundles(assignment)), console)
+    return status
 
 
 def run_nbgrader(options: list[str], *, log: Path, watcher: Watcher | None = None) -> None:
@@ -171,14 +170,17 @@ def run_nbgrader(options: list[str], *, log: Path, watcher: Watcher | None = Non
 
     Raises:
         NbGraderException: If some submissions could not be graded, or none was found.
+        SystemExit: After Ctrl-C.
     """
+    os.environ.update(environment())
     with contextlib.chdir(COURSE), _logging_to(log) as handler:
-        app = AutogradeApp()
+        app = autogradeapp.AutogradeApp()
         app.initialize(options)
         app.log.handlers = [handler]
         app.log.propagate = False
         app.coursedir.assignment_id = app.extra_args[0]
-        converter = WatchedAutograde(coursedir=app.coursedir, parent=app)
+        # Looked up as nbgrader's own command does: the configuration has put the course's converter there.
+        converter = autogradeapp.Autograde(coursedir=app.coursedir, parent=app)
         converter.watcher = watcher
         converter.start()
 

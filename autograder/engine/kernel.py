@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import builtins
 import io
+import json
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -30,10 +32,12 @@ from PIL import Image
 from traitlets.config import Config
 
 from autograder.engine.channel import Channel
+from autograder.engine.inventory import IN_USE, inventory, modules, packages_in
 from autograder.engine.protocol import ProtocolError, Unknown, encode
 from autograder.exams.local import LocalStudent
 from autograder.exams.student import CallOptions, Opaque, Outcome
 from autograder.exams.torch_state import neutral_torch
+from pset4.settings import n_iter
 
 KEPT_KINDS = ("text/plain", "image/png", "image/jpeg")
 MAX_PIECE = 100_000
@@ -322,7 +326,7 @@ class Kernel:
         devices = ("cpu", device.split(":")[0])
         channel = Channel(connection, max_payload=MAX_REQUEST, specifications=True, devices=devices)
         sys.stdout, sys.stderr = _Stream("stdout", self.capture, 1), _Stream("stderr", self.capture, 2)
-        handlers = {"cell": self._cell, "call": self._call, "value": self._value}
+        handlers = {"cell": self._cell, "call": self._call, "value": self._value, "inventory": self._inventory}
         owner = os.getpid()
         while True:
             request = channel.receive()
@@ -376,6 +380,16 @@ class Kernel:
 
     def _value(self, request: dict[str, Any], _send: Emit) -> dict[str, Any]:
         return self._ask(lambda student: student.value(request["name"]))
+
+    def _inventory(self, request: dict[str, Any], _send: Emit) -> dict[str, Any]:
+        what = request["what"]
+        if what == "modules":
+            found = modules()
+        elif what == "folder":
+            found = packages_in(Path(request["folder"]))
+        else:
+            found = inventory(hashed=what == "hashed") | {IN_USE: str(n_iter())}
+        return {"inventory": json.dumps(found)}
 
     def _ask(self, question: Callable[[LocalStudent], Outcome]) -> dict[str, Any]:
         self.capture.start(0, None)

@@ -28,10 +28,26 @@ def exercise_of(cell: Mapping[str, Any]) -> str:
     return grade_id.removesuffix(TEST_SUFFIX) if is_test and grade_id.endswith(TEST_SUFFIX) else ""
 
 
+def grade_id(cell: Mapping[str, Any]) -> str:
+    """The cell's nbgrader id, or ""."""
+    return str(cell.get("metadata", {}).get("nbgrader", {}).get("grade_id", ""))
+
+
+def is_written(cell: Mapping[str, Any]) -> bool:
+    """Whether a cell is an answer in words, which a human grades."""
+    nbgrader = cell.get("metadata", {}).get("nbgrader", {})
+    return bool(nbgrader.get("grade") and nbgrader.get("solution"))
+
+
+def is_students(cell: Mapping[str, Any]) -> bool:
+    """Whether a cell is the student's own, or the place of an answer, even where none was given."""
+    about = cell.get("metadata", {})
+    return bool(about.get("nbgrader", {}).get("solution")) or about.get("pset4", {}).get("origin") == "student"
+
+
 def cell_name(notebook: Mapping[str, Any], place: int) -> str:
     """How a cell is called in remarks: by its id, or by its number counting from 1."""
-    nbgrader = notebook["cells"][place].get("metadata", {}).get("nbgrader", {})
-    return str(nbgrader.get("grade_id") or f"number {place + 1}")
+    return grade_id(notebook["cells"][place]) or f"number {place + 1}"
 
 
 def displayed(outputs: Sequence[Mapping[str, Any]]) -> list[Output]:
@@ -79,12 +95,22 @@ def present(notebook: Mapping[str, Any], bundle: Bundle) -> Json:
 
 def _presented(cell: Mapping[str, Any], place: int, bundle: Bundle) -> Json:
     if cell["cell_type"] != "code":
-        return _harmless(cell)
+        shown, name = _harmless(cell), grade_id(cell)
+        return _left_open(shown, bundle.ungraded[name]) if name in bundle.ungraded else shown
     exercise = exercise_of(cell)
     outputs = list(bundle.outputs.get(place, ()))
+    if exercise in bundle.ungraded:
+        words = f"{exercise} is not graded yet: {bundle.ungraded[exercise]}. A human will look at it.\n"
+        return _left_open({**cell, "execution_count": None, "outputs": [_stream(words)]}, bundle.ungraded[exercise])
     if exercise and exercise in bundle.verdicts:
         outputs = verdict_outputs(bundle.verdicts[exercise], float(cell["metadata"]["nbgrader"].get("points", 0)))
     return {**cell, "execution_count": None, "outputs": outputs}
+
+
+def _left_open(cell: Json, reason: str) -> Json:
+    """A cell that has no score; `plugs.SaveVerdicts` reads this."""
+    metadata = {**cell["metadata"], "pset4": {**cell["metadata"].get("pset4", {}), "ungraded": reason}}
+    return {**cell, "metadata": metadata}
 
 
 def _harmless(cell: Mapping[str, Any]) -> Json:

@@ -2,30 +2,39 @@
 
 The student's cells run in a session (another process, sandboxed); the exams run here and ask that session to call the
 student's functions. What happens in the session decides nothing by itself. Every verdict is stored as it comes.
+
+Beside right, wrong and unreadable there is a fourth outcome, "not gradable": where the machine or this program failed,
+an exercise has no score, and a human or a later run must give it one.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pset4
+from autograder.engine.faults import Witness, our_fault, undefined_name
+from autograder.engine.inventory import IN_USE, Inventory, differences, inventory
 from autograder.engine.limits import Limits
-from autograder.engine.present import cell_name, displayed, exercise_of
+from autograder.engine.present import cell_name, displayed, exercise_of, grade_id, is_students, is_written
+from autograder.engine.rebuild import names_defined
 from autograder.engine.sandbox import Namespace
-from autograder.engine.session import End, Session, open_session
-from autograder.engine.store import Bundle, Key, Store, fingerprint
+from autograder.engine.session import CellResult, End, Session, open_session
+from autograder.engine.staging import Arrival
+from autograder.engine.store import Bundle, CannotStore, Key, Status, Store, fingerprint
+from autograder.engine.versions import judging_code
 from autograder.exams import EXAMS, Property, Verdict, available_devices, examine, settle
+from pset4.settings import load_settings
 
 Json = dict[str, Any]
-Arrival = Literal["handed in", "not handed in", "unreadable"]
 Progress = Callable[[str], None]
 
 NO_SANDBOX = "run WITHOUT a sandbox, as the course's settings ask: the code could read and change what this account can"
+HANDSHAKE_SECONDS = 60.0
+MAX_DIFFERENCES = 5
 STOPPED = {
     "timeout": "time limit",
     "died": "kernel died",
@@ -45,6 +54,9 @@ class Job:
         seed: Seed of the exams.
         arrival: Whether there was a notebook, and whether it could be read.
         files: Folder of the submission; its regular files are copied into the scratch folder.
+        digest: Hash of these files: another helper beside the same notebook is another submission.
+        not_taken: Answers that stood in the file and could not be used, by the cell's id, each with the reason.
+        lost_names: Names that the student defined in a given cell, whose own text was used; with that cell's id.
     """
 
     key: Key
@@ -53,6 +65,9 @@ class Job:
     seed: int
     arrival: Arrival = "handed in"
     files: Path | None = None
+    digest: str = ""
+    not_taken: Mapping[str, str] = field(default_factory=dict)
+    lost_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +86,41 @@ class Settings:
     devices: tuple[str, ...] = field(default_factory=available_devices)
     max_restarts: int = 8
 
+    @property
+    def device(self) -> str:
+        """The device that a submission may use beside the CPU."""
+        return "cuda" if "cuda" in self.devices else "cpu"
 
-def grade_notebook(job: Job, *, store: Store, settings: Settings, progress: Progress | None = None) -> Bundle:
+    def conditions(self) -> dict[str, Any]:
+        """All that a result hangs on beside the submission: limits, devices, code, versions, settings, files."""
+        return {
+            **asdict(self.limits),
+            "devices": self.devices,
+            "code": judging_code(),
+            "seen": what_the_grader_sees(hashed=True),
+        }
+
+
+@functools.cache
+def what_the_grader_sees(*, hashed: bool) -> Inventory:
+    """The grader's inventory, taken once: what is replaced during a run must not be taken for what it started with."""
+    return inventory(hashed=hashed) | {IN_USE: str(load_settings().n_iter_while_grading)}
+
+
+def mark_of(job: Job, settings: Settings) -> str:
+    """Hash of all that the result of a job hangs on."""
+    conditions = {
+        **settings.conditions(),
+        "arrival": job.arrival,
+        "files": job.digest,
+        "not taken": dict(job.not_taken),
+    }
+    return fingerprint(job.notebook, seed=job.seed, sandboxed=settings.sandbox, conditions=conditions)
+
+
+def grade_notebook(
+    job: Job, *, store: Store, settings: Settings, progress: Progress | None = None, again: bool = False
+) -> Bundle:
     """Grades a notebook, or goes on where an earlier run of the same notebook was interrupted.
 
     Args:
@@ -80,30 +128,39 @@ def grade_notebook(job: Job, *, store: Store, settings: Settings, progress: Prog
         store: Where verdicts are kept as they come.
         settings: How it is run.
         progress: Told in a few words what is being done.
+        again: Whether a complete result is not enough; one that was interrupted is still gone on with.
 
     Returns:
-        The complete result, which is also stored.
+        The complete result, which is also stored as a draft.
 
     Raises:
-        SandboxUnavailable: If there is no sandbox; the student is then not graded, rather than graded unsafely.
+        CannotStore: If results cannot be written. Everything else that goes wrong on our side ends as "not gradable".
     """
-    conditions = {**asdict(settings.limits), "devices": settings.devices, "version": version(), "arrival": job.arrival}
-    mark = fingerprint(job.notebook, seed=job.seed, sandboxed=settings.sandbox, conditions=conditions)
+    mark = mark_of(job, settings)
     bundle = store.load(job.key, expected=mark)
-    if bundle is not None and bundle.complete:
+    if bundle is not None and bundle.complete and not again:
+        store.save(bundle)
         return bundle
-    if bundle is None:
-        bundle = Bundle(job.key, mark, job.seed, sandboxed=settings.sandbox)
+    verdicts = bundle.verdicts if bundle is not None and bundle.status == "running" else {}
+    bundle = Bundle(job.key, mark, job.seed, sandboxed=settings.sandbox, verdicts=verdicts)
     for remark in (*job.remarks, *(() if settings.sandbox else (NO_SANDBOX,))):
         bundle = bundle.with_remark(remark)
-    store.save(bundle)  # replaces what an earlier version of the submission had earned
+    store.save(bundle)
     if job.arrival == "handed in":
         bundle = _Run(job, bundle, store, settings, progress or (lambda _words: None)).to_the_end()
-        bundle = replace(bundle, status="graded with remarks" if bundle.remarks else "graded")
     else:
         bundle = _nothing_to_run(job, bundle)
+    bundle = replace(bundle, status=_status(job, bundle))
     store.save(bundle)
     return bundle
+
+
+def _status(job: Job, bundle: Bundle) -> Status:
+    if bundle.ungraded:
+        return "not gradable"
+    if job.arrival == "handed in":
+        return "graded with remarks" if bundle.remarks else "graded"
+    return "unreadable" if job.arrival == "unreadable" else "not handed in"
 
 
 def try_sandbox() -> None:
@@ -115,24 +172,17 @@ def try_sandbox() -> None:
     Namespace(limits=Limits(), scratch_files=None, readable=(), device="cpu").close()
 
 
-@functools.cache
-def version() -> str:
-    """Hash of the exams, the engine and the students' package: a stored verdict stands only for the same version."""
-    folders = (Path(__file__).parent, Path(__file__).parent.parent / "exams", Path(pset4.__file__).parent)
-    digest = sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
 def _nothing_to_run(job: Job, bundle: Bundle) -> Bundle:
     """Nobody's code is run where nothing could be read: every exercise earns nothing, and says why."""
     reason = job.remarks[0] if job.remarks else f"the notebook was {job.arrival}"
     for cell in job.notebook["cells"]:
-        if exercise := exercise_of(cell):
+        exercise = exercise_of(cell)
+        if job.arrival == "not gradable":
+            graded = exercise or (is_written(cell) and grade_id(cell)) or ""
+            bundle = bundle.with_ungraded(graded, reason) if graded else bundle
+        elif exercise:
             bundle = bundle.with_verdict(no_points(exercise, _points(cell), reason))
-    return replace(bundle, status="unreadable" if job.arrival == "unreadable" else "not handed in")
+    return bundle
 
 
 def _points(cell: Mapping[str, Any]) -> float:
@@ -154,40 +204,56 @@ class _Run:
         self.outputs: dict[int, list[dict[str, Any]]] = {}
         self.session: Session | None = None
         self.done: list[int] = []  # cells that a new kernel has to run again
+        self.failed: dict[int, tuple[str, str]] = {}  # cells of the student that stopped with an error, and with which
+        self.theirs = False  # whether the student's code has had its turn
         self.restarts = 0
         self.over = ""  # why nothing more is run
+        self.fault = ""  # the same, where it is our fault: nothing more is judged either
 
     def to_the_end(self) -> Bundle:
         """Runs every cell and examines every exercise that has no verdict yet."""
-        device = "cuda" if "cuda" in self.settings.devices else "cpu"
+        settings = self.settings
         try:
             with open_session(
-                limits=self.settings.limits, scratch_files=self.job.files, device=device, sandbox=self.settings.sandbox
+                limits=settings.limits, scratch_files=self.job.files, device=settings.device, sandbox=settings.sandbox
             ) as self.session:
-                for place, cell in enumerate(self.job.notebook["cells"]):
-                    if cell["cell_type"] == "code" and cell["source"].strip():
-                        self._step(place, cell)
+                self.fault = disagreement(self.session)
+                self._all_cells()
+        except CannotStore:
+            raise
+        except Exception as error:
+            # The sandbox, the process, the machine: whatever it was, it was not the student.
+            self.fault = f"the notebook could not be run on this machine ({type(error).__name__}: {error})"
+            self._all_cells()
         finally:
             self.session = None
+        for cell_id, reason in self.job.not_taken.items():
+            if cell_id not in self.bundle.verdicts:
+                self._leave_open(cell_id, reason)
         return replace(self.bundle, outputs=self.outputs)
+
+    def _all_cells(self) -> None:
+        for place, cell in enumerate(self.job.notebook["cells"]):
+            if cell["cell_type"] == "code" and cell["source"].strip():
+                self._step(place, cell)
 
     def _step(self, place: int, cell: Mapping[str, Any]) -> None:
         exercise = exercise_of(cell)
-        if exercise in self.bundle.verdicts:
+        if exercise in {*self.bundle.verdicts, *self.bundle.ungraded}:
             return
-        self._revive()
+        if not self.fault:
+            self._revive()
         if exercise:
-            self.progress(f"examining {exercise}")
-            verdict = self._examine(exercise, _points(cell))  # may add remarks to the bundle
-            self.bundle = self.bundle.with_verdict(verdict)
+            self._judge(exercise, _points(cell))
             self.store.save(self.bundle)
-        elif not self.over:
+        elif not self.over and not self.fault:
             self.progress(f"running cell {cell_name(self.job.notebook, place)}")
-            self._run_cell(place, cell["source"])
+            self._run_cell(place, cell)
 
-    def _run_cell(self, place: int, source: str) -> None:
+    def _run_cell(self, place: int, cell: Mapping[str, Any]) -> None:
         assert self.session is not None
-        result = self.session.run_cell(source)
+        self.theirs |= is_students(cell)
+        result = self.session.run_cell(cell["source"])
         self.outputs[place] = displayed(result.outputs)
         name = cell_name(self.job.notebook, place)
         if result.status in STOPPED:
@@ -198,11 +264,35 @@ class _Run:
             self._remark(f"output limit in cell {name}: not all of its output is kept")
         if result.status == "deadline":
             self.over = result.detail
+        if result.status != "ok":
+            self._note_failure(place, cell, result)
+        self._note_end()
+
+    def _note_failure(self, place: int, cell: Mapping[str, Any], result: CellResult) -> None:
+        """Tells a fault of ours from an error of the student's, which is kept for the exercises that hang on it."""
+        error, message = _error(result)
+        name = cell_name(self.job.notebook, place)
+        if ours := our_fault(error, message):
+            self._our_fault(f"cell {name}: {ours}")
+        elif not self.theirs:
+            said = f"{error}: {message}"
+            self._our_fault(f"the given cell {name} failed before any of the student's code had run ({said})")
+        elif is_students(cell):
+            self.failed[place] = (error, message)
+
+    def _note_end(self) -> None:
+        end = self.session.end if self.session is not None else None
+        if end is not None and end.ours and not self.fault:
+            self._our_fault(end.detail)
+
+    def _our_fault(self, reason: str) -> None:
+        self.fault = reason
+        self._remark(f"not gradable: {reason}")
 
     def _revive(self) -> None:
         """Replaces a kernel that died, and brings it to where the old one was, without the cells that stopped it."""
         assert self.session is not None
-        while not self.session.alive and not self.over:
+        while not self.session.alive and not self.over and not self.fault:
             if self.session.seconds_left <= 0:
                 self.over = f"the notebook's time of {self.settings.limits.submission_seconds:g} s was up"
             elif self.restarts >= self.settings.max_restarts:
@@ -224,23 +314,97 @@ class _Run:
                 self.done.remove(place)
                 name = cell_name(self.job.notebook, place)
                 self._remark(f"{STOPPED.get(answer.status, 'stopped')} in cell {name}, run again: {answer.detail}")
+            self._note_end()
             if not self.session.alive:
                 return
 
-    def _examine(self, exercise: str, points: float) -> Verdict:
-        if self.over:
-            return no_points(exercise, points, f"this exercise was not reached: {self.over}")
+    def _judge(self, exercise: str, points: float) -> None:
+        """Gives an exercise its verdict, or leaves it open for a human where it cannot be judged."""
+        if self.fault:
+            self._leave_open(exercise, self.fault)
+        elif self.over:
+            reason = f"this exercise was not reached: {self.over}"
+            self.bundle = self.bundle.with_verdict(no_points(exercise, points, reason))
+        else:
+            self.progress(f"examining {exercise}")
+            self._examine(exercise)
+
+    def _examine(self, exercise: str) -> None:
         assert self.session is not None
+        witness = Witness(self.session.student())
         try:
-            verdict = examine(exercise, self.session.student(), seed=self.job.seed, devices=self.settings.devices)
+            verdict = examine(exercise, witness, seed=self.job.seed, devices=self.settings.devices)
         except Exception as error:
             # A mistake of ours, or something that nobody has thought of; the others must still be graded.
-            self._remark(f"the exam of {exercise} itself failed ({type(error).__name__}): a human must look at it")
-            return no_points(exercise, points, "the exam itself failed; please tell your instructor")
+            self._leave_open(exercise, f"the exam of {exercise} itself failed ({type(error).__name__})")
+            return
         end = self.session.end
         if end is not None:
             self._remark(f"{STOPPED.get(end.status, 'stopped')} while {exercise} was examined: {end.detail}")
-        return verdict
+        self._note_end()
+        for remark in verdict.remarks:
+            self._remark(f"{exercise}: {remark}")
+        reason = self._why_open(exercise, witness) if verdict.points < verdict.max_points else ""
+        if reason:
+            self._leave_open(exercise, reason)
+        else:
+            self.bundle = self.bundle.with_verdict(self._explained(verdict, witness))
+
+    def _why_open(self, exercise: str, witness: Witness) -> str:
+        """Why lost points may not be the student's doing, or ""."""
+        if self.fault or witness.fault:
+            return self.fault or witness.fault
+        if exercise in self.job.not_taken:
+            return self.job.not_taken[exercise]
+        failures = self._failures_behind(exercise, witness.missing)
+        undefined = witness.undefined | {undefined_name(error, message) for _, error, message in failures}
+        for name in sorted(undefined & self.job.lost_names.keys()):
+            given = self.job.lost_names[name]
+            return f"{name!r} was defined in the given cell {given}, which the course's own text replaced"
+        return ""
+
+    def _failures_behind(self, exercise: str, names: Collection[str]) -> list[tuple[str, str, str]]:
+        """Cells that should have defined what is missing, with the errors that stopped them, in order."""
+        cells = self.job.notebook["cells"]
+        return [
+            (cell_name(self.job.notebook, place), *failure)
+            for place, failure in sorted(self.failed.items())
+            if grade_id(cells[place]) == exercise or names_defined(cells[place]["source"]) & set(names)
+        ]
+
+    def _explained(self, verdict: Verdict, witness: Witness) -> Verdict:
+        """The verdict; where a name is missing, with the first error of the cell that should have defined it."""
+        failures = self._failures_behind(verdict.exercise, witness.missing) if witness.missing else []
+        if not failures:
+            return verdict
+        cell, error, message = failures[0]
+        missing = ", ".join(f"`{name}`" for name in dict.fromkeys(witness.missing))
+        words = (
+            f"Your cell {cell} stopped with {error}: {' '.join(message.split())[:300]}. So {missing} is not defined."
+        )
+        return replace(verdict, diagnosis=words, misconception="cell_failed")
+
+    def _leave_open(self, exercise: str, reason: str) -> None:
+        self.bundle = self.bundle.with_ungraded(exercise, reason)
+        self._remark(f"{exercise} has no score, a human must look at it: {reason}")
 
     def _remark(self, remark: str) -> None:
         self.bundle = self.bundle.with_remark(remark)
+
+
+def disagreement(session: Session) -> str:
+    """Why grader and sandbox do not see the same settings, versions and files, or "": asked before anything is run."""
+    for hashed in (False, True):  # by place and date first, which costs nothing
+        answer = session.ask({"kind": "inventory", "what": "hashed" if hashed else "seen"}, HANDSHAKE_SECONDS)
+        if isinstance(answer, End):
+            return f"the process that was to run the notebook gave no answer: {answer.detail}"
+        found = differences(what_the_grader_sees(hashed=hashed), json.loads(str(answer.get("inventory", "{}"))))
+        if not found:
+            return ""
+    return f"grader and sandbox disagree: {'; '.join(found[:MAX_DIFFERENCES])}"
+
+
+def _error(result: CellResult) -> tuple[str, str]:
+    """Type and message of the error that a cell raised, or of what stopped it."""
+    errors = [output for output in result.outputs if output["output_type"] == "error"]
+    return (str(errors[-1]["ename"]), str(errors[-1]["evalue"])) if errors else (result.status, result.detail)

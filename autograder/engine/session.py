@@ -62,6 +62,11 @@ class End:
     status: Status
     detail: str
 
+    @property
+    def ours(self) -> bool:
+        """Whether the machine ended it, for no reason of the submission's."""
+        return False
+
 
 def open_session(
     *,

@@ -1,36 +1,51 @@
-"""Results on disk: one bundle for each notebook of a submission, written as its verdicts come.
+"""Results of a course, in one SQLite file: what was found out about each notebook, and which of it nbgrader holds.
 
-A bundle is JSON of bounded size with a keyed hash over it. It appears complete or not at all: written beside its place,
-flushed to the disk, then renamed. A run that was interrupted finds what it had stored; a bundle that is damaged, that
-somebody else wrote, or that belongs to another version of the submission counts as absent.
+Every notebook has at most two bundles. The *draft* grows while the notebook is graded, verdict by verdict, so that an
+interrupted run goes on where it stopped. The *stored* one is what nbgrader's database was told last. A draft takes the
+place of the stored bundle in one transaction, once nbgrader holds all of the submission; until then the old result
+stands.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 import math
-import os
-import secrets
-import shutil
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
-from autograder.engine.seeds import course_secret
 from autograder.exams.verdict import PropertyResult, Verdict
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = "results"
-MAX_BUNDLE = 4_000_000
+DATABASE = "results.db"
+MAX_BUNDLE = 8_000_000
 MAX_REMARKS = 60
 MAX_REMARK = 500
+WAIT_SECONDS = 30.0
 
-Status = Literal["running", "graded", "graded with remarks", "unreadable", "not handed in"]
+Status = Literal["running", "graded", "graded with remarks", "not gradable", "unreadable", "not handed in"]
 Output = dict[str, Any]
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS bundle (
+    assignment TEXT, student TEXT, notebook TEXT, state TEXT CHECK (state IN ('draft', 'stored')),
+    fingerprint TEXT, body TEXT,
+    PRIMARY KEY (assignment, student, notebook, state)
+);
+CREATE TABLE IF NOT EXISTS grade (
+    assignment TEXT, student TEXT, mark TEXT, pending INTEGER DEFAULT 0,
+    PRIMARY KEY (assignment, student)
+);
+"""
+
+
+class CannotStore(Exception):
+    """Results cannot be written or read; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,9 @@ class Bundle:
         sandboxed: Whether the student's code ran in the sandbox.
         status: How it ended; "running" until it has.
         remarks: What a grader should know, in words.
-        verdicts: The verdict on each exercise that is examined, by its id.
+        verdicts: The verdict on each exercise that was examined, by its id.
+        ungraded: Exercises that could not be judged through no proven fault of the student's, by id, each with the
+            reason. They have no score until a human gives one, or a later run can judge them.
         outputs: Outputs of the executed cells, by the cell's place; in nbformat's form.
     """
 
@@ -64,16 +81,21 @@ class Bundle:
     status: Status = "running"
     remarks: tuple[str, ...] = ()
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    ungraded: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[int, Sequence[Output]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        """Whether the run came to its end."""
-        return self.status != "running"
+        """Whether the run came to its end, with a verdict on everything."""
+        return self.status not in ("running", "not gradable")
 
     def with_verdict(self, verdict: Verdict) -> Bundle:
         """The bundle with one more verdict."""
         return replace(self, verdicts={**self.verdicts, verdict.exercise: verdict})
+
+    def with_ungraded(self, exercise: str, reason: str) -> Bundle:
+        """The bundle with one more exercise that could not be judged."""
+        return replace(self, ungraded={**self.ungraded, exercise: reason})
 
     def with_remark(self, remark: str) -> Bundle:
         """The bundle with one more remark; doubles are dropped."""
@@ -85,7 +107,7 @@ class Bundle:
 
 
 def fingerprint(notebook: Mapping[str, Any], *, seed: int, sandboxed: bool, conditions: Mapping[str, Any]) -> str:
-    """Hash of what decides a result: the cells, the seed, and the conditions (limits, devices).
+    """Hash of what decides a result: the cells, the seed, and the conditions (files, limits, assets, versions).
 
     Args:
         notebook: The rebuilt notebook.
@@ -103,142 +125,153 @@ def _grade_id(cell: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """The bundles of a course, below `results/` in its folder.
+    """The bundles of a course, in `results/results.db` of its folder.
 
     Args:
-        course: The course's folder, where its secret stands too.
+        course: The course's folder.
     """
 
     def __init__(self, course: Path) -> None:
         self.folder = Path(course) / FOLDER
-        self._secret = course_secret(Path(course))
+        self.path = self.folder / DATABASE
 
-    def path(self, key: Key) -> Path:
-        """Where a notebook's bundle stands."""
-        return self.folder.joinpath(*map(_safe, (key.assignment, key.student))) / f"{_safe(key.notebook)}.json"
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose changes are written together at the end, or not at all."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as connection:
+                connection.executescript(SCHEMA)
+                with connection:
+                    yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise CannotStore(
+                f"the results in {self.path} cannot be read or written ({error}): look at the disk's free space and "
+                "the file's permissions, then run the same command again"
+            ) from error
 
     def save(self, bundle: Bundle) -> None:
-        """Writes a bundle; what stood there before is replaced only once the new one is on the disk.
+        """Writes a draft; what stood there before is replaced only once the new one is on the disk.
 
         Raises:
-            ValueError: If the bundle is larger than a bundle may be.
+            CannotStore: If the disk is full, or the file is damaged or not ours to write.
+            ValueError: If a score is not a finite number.
         """
-        body = _to_json(bundle)
-        if len(body) > MAX_BUNDLE:
-            raise ValueError(f"the bundle of {bundle.key} has {len(body)} bytes, at most {MAX_BUNDLE} are stored")
-        path = self.path(bundle.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, self._sign(body).encode() + b"\n" + body)
+        key = bundle.key
+        row = (key.assignment, key.student, key.notebook, "draft", bundle.fingerprint, _to_json(fitted(bundle)))
+        with self._open() as connection:
+            connection.execute("INSERT OR REPLACE INTO bundle VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def load(self, key: Key, *, expected: str = "") -> Bundle | None:
-        """The stored bundle, or None where there is none that can be trusted.
+        """The newest bundle of a notebook, or None where there is none that this version can read.
 
         Args:
             key: Whose notebook.
             expected: If not empty, a bundle with another fingerprint counts as absent.
         """
-        try:
-            path = self.path(key)
-            content = b"" if path.is_symlink() or path.stat().st_size > 2 * MAX_BUNDLE else path.read_bytes()
-        except OSError:
-            return None
-        signature, _, body = content.partition(b"\n")
-        if not hmac.compare_digest(signature, self._sign(body).encode()):
-            return None
-        try:
-            bundle = _from_json(body)
-        except (ValueError, KeyError, TypeError):
-            return None
-        return bundle if bundle.key == key and expected in ("", bundle.fingerprint) else None
-
-    def clear(self, student: str, assignment: str, notebook: str | None = None) -> None:
-        """Forgets what is stored of a submission, or of one of its notebooks."""
-        if notebook is not None:
-            self.path(Key(student, assignment, notebook)).unlink(missing_ok=True)
-            return
-        folder = self.folder / _safe(assignment) / _safe(student)
-        if folder.is_dir() and not folder.is_symlink():
-            shutil.rmtree(folder)
+        query = "SELECT body FROM bundle WHERE assignment = ? AND student = ? AND notebook = ? ORDER BY state"
+        with self._open() as connection:
+            rows = connection.execute(query, (key.assignment, key.student, key.notebook)).fetchall()
+        found = [bundle for (body,) in rows if (bundle := _from_json(body)) is not None]
+        return next((bundle for bundle in found if expected in ("", bundle.fingerprint)), None)
 
     def bundles(self, assignment: str) -> list[Bundle]:
-        """All bundles of an assignment that can be trusted, by student and notebook."""
-        found = []
-        for path in sorted((self.folder / _safe(assignment)).glob("*/*.json")):
-            signature, _, body = path.read_bytes().partition(b"\n")
-            if hmac.compare_digest(signature, self._sign(body).encode()):
-                found.append(_from_json(body))
-        return sorted(found, key=lambda bundle: (bundle.key.student, bundle.key.notebook))
+        """What nbgrader holds of an assignment, by student and notebook; drafts are not among it."""
+        query = "SELECT body FROM bundle WHERE assignment = ? AND state = 'stored' ORDER BY student, notebook"
+        with self._open() as connection:
+            rows = connection.execute(query, (assignment,)).fetchall()
+        return [bundle for (body,) in rows if (bundle := _from_json(body)) is not None]
 
     def begin(self, student: str, assignment: str) -> None:
-        """Notes that a submission is about to be graded; until `finish`, what nbgrader holds of it is not its grade."""
-        marker = self._marker(student, assignment)
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(marker, b"")
+        """Notes that nbgrader is about to be told a grade; until `finish`, what it holds is nobody's grade."""
+        with self._open() as connection:
+            connection.execute(
+                "INSERT INTO grade VALUES (?, ?, '', 1) ON CONFLICT DO UPDATE SET pending = 1, mark = ''",
+                (assignment, student),
+            )
 
-    def finish(self, student: str, assignment: str) -> None:
-        """Notes that nbgrader holds the whole grade."""
-        self._marker(student, assignment).unlink(missing_ok=True)
+    def finish(self, student: str, assignment: str, *, mark: str = "") -> None:
+        """Notes that nbgrader holds the whole grade: drafts become what is stored.
+
+        Args:
+            student: Whose submission.
+            assignment: Of which assignment.
+            mark: What the grade hangs on; see `mark`.
+        """
+        with self._open() as connection:
+            replace_stored = "UPDATE OR REPLACE bundle SET state = 'stored' WHERE state = 'draft'"
+            connection.execute(f"{replace_stored} AND assignment = ? AND student = ?", (assignment, student))
+            connection.execute(
+                "INSERT INTO grade VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE SET pending = 0, mark = excluded.mark",
+                (assignment, student, mark),
+            )
 
     def pending(self, student: str, assignment: str) -> bool:
-        """Whether the submission's grading began and did not come to its end."""
-        return self._marker(student, assignment).exists()
+        """Whether nbgrader was being told a grade and did not learn all of it."""
+        return bool(self._grade(student, assignment)[1])
 
-    def _marker(self, student: str, assignment: str) -> Path:
-        return self.path(Key(student, assignment, "x")).parent / "pending"
+    def mark(self, student: str, assignment: str) -> str:
+        """What the grade that nbgrader holds hangs on, as `finish` was told, or "" where it holds none."""
+        return str(self._grade(student, assignment)[0])
 
-    def _sign(self, body: bytes) -> str:
-        return hmac.new(self._secret, b"bundle:" + body, sha256).hexdigest()
+    def _grade(self, student: str, assignment: str) -> tuple[str, int]:
+        query = "SELECT mark, pending FROM grade WHERE assignment = ? AND student = ?"
+        with self._open() as connection:
+            row = connection.execute(query, (assignment, student)).fetchone()
+        return row or ("", 0)
 
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file that survives a crash at any moment either in its old state or in its new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    _flush_folder(path.parent)
+    def known(self, assignment: str) -> dict[str, bool]:
+        """Students with a grade that is stored or being stored: whether it is still being stored."""
+        query = "SELECT student, pending FROM grade WHERE assignment = ? ORDER BY student"
+        with self._open() as connection:
+            return {student: bool(pending) for student, pending in connection.execute(query, (assignment,))}
 
 
-def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":  # Windows cannot open folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def fitted(bundle: Bundle) -> Bundle:
+    """The bundle within its largest size: the largest outputs are left out, with a remark, before a verdict is."""
+    outputs = dict(bundle.outputs)
+    sizes = {place: len(_dumps(value)) for place, value in outputs.items()}
+    too_much = len(_dumps(_fields(bundle))) - MAX_BUNDLE
+    for place in sorted(sizes, key=lambda place: -sizes[place]):
+        if too_much <= 0:
+            break
+        del outputs[place]
+        too_much -= sizes[place]
+    if len(outputs) == len(bundle.outputs):
+        return bundle
+    left_out = len(bundle.outputs) - len(outputs)
+    return replace(bundle, outputs=outputs).with_remark(f"output limit: the outputs of {left_out} cells are not kept")
 
 
-def _safe(name: str) -> str:
-    """A name that is one plain component of a path, whatever it was, and short enough for every file system."""
-    quoted = quote(name.encode("utf-8", "surrogatepass"), safe=" ")
-    quoted = quoted.replace(".", "%2E") if quoted.startswith(".") or not quoted else quoted
-    return quoted if 0 < len(quoted) <= 120 else sha256(quoted.encode()).hexdigest()
-
-
-def _to_json(bundle: Bundle) -> bytes:
+def _fields(bundle: Bundle) -> dict[str, Any]:
     fields = asdict(bundle)
-    fields["verdicts"] = {name: asdict(verdict) for name, verdict in bundle.verdicts.items()}
     fields["outputs"] = {str(place): outputs for place, outputs in bundle.outputs.items()}
-    return json.dumps({"format": FORMAT, **fields}, sort_keys=True, allow_nan=False).encode()
+    return {"format": FORMAT, **fields}
 
 
-def _from_json(body: bytes) -> Bundle:
-    fields = json.loads(body)
-    if fields.pop("format") != FORMAT:
-        raise ValueError("another format")
-    return Bundle(
-        key=Key(**fields.pop("key")),
-        remarks=tuple(fields.pop("remarks")),
-        verdicts={name: _verdict(one) for name, one in fields.pop("verdicts").items()},
-        outputs={int(place): outputs for place, outputs in fields.pop("outputs").items()},
-        **fields,
-    )
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _to_json(bundle: Bundle) -> str:
+    return _dumps(_fields(bundle)).decode()
+
+
+def _from_json(body: str) -> Bundle | None:
+    """The bundle, or None for one that another version wrote."""
+    try:
+        fields = json.loads(body)
+        if fields.pop("format") != FORMAT:
+            return None
+        return Bundle(
+            key=Key(**fields.pop("key")),
+            remarks=tuple(fields.pop("remarks")),
+            verdicts={name: _verdict(one) for name, one in fields.pop("verdicts").items()},
+            outputs={int(place): outputs for place, outputs in fields.pop("outputs").items()},
+            **fields,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _verdict(fields: dict[str, Any]) -> Verdict:

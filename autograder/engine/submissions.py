@@ -1,10 +1,8 @@
-"""Finds what was handed in, and builds from it the notebooks to run. Nothing of a student's is executed here."""
+"""Builds the notebooks to run from a staged submission. Nothing of a student's is executed here."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,11 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearHiddenTests, SaveCells
 from traitlets.config import Config
 
-from autograder.engine.rebuild import MAX_BYTES, Rebuilt, Submission, names_defined, read_submission, rebuild
+from autograder.engine.rebuild import Piece, Rebuilt, Submission, names_defined, read_submission, rebuild
+from autograder.engine.staging import Arrival, Taken
 
 Json = dict[str, Any]
-MAX_LISTED = 2_000
+FEWEST_SIGNS = 3  # cells that must speak for a notebook whose name does not say which one it is
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,11 @@ class Arrived:
 
     Attributes:
         rebuilt: The notebook to run.
-        arrival: "handed in", "not handed in" or "unreadable".
+        arrival: Whether there was one, and whether it could be read.
     """
 
     rebuilt: Rebuilt
-    arrival: str
+    arrival: Arrival
 
 
 def load_template(path: Path, config: Config) -> Template:
@@ -76,24 +75,19 @@ def _plain(node: Any) -> Any:
     return [_plain(value) for value in node] if isinstance(node, list) else node
 
 
-def collect(folder: Path, name: str, template: Template) -> Arrived:
-    """Reads one notebook of a submission and rebuilds it.
+def arrive(taken: Taken, template: Template) -> Arrived:
+    """Rebuilds one notebook of a submission, whatever was handed in for it.
 
     Args:
-        folder: The submission's folder.
-        name: The notebook's name without ".ipynb".
+        taken: What was taken for it.
         template: The course's notebook.
     """
-    path, renamed = find_notebook(folder, name)
-    if path is None:
-        return Arrived(_rebuilt(template, Submission(remarks=(f"{name}.ipynb was not handed in",))), "not handed in")
-    content, problem = read_regular_file(path)
-    submission = (
-        Submission(remarks=(f"{path.name}: {problem}",), readable=False) if problem else read_submission(content)
-    )
+    if taken.arrival != "handed in":
+        readable = taken.arrival == "not handed in"
+        return Arrived(_rebuilt(template, Submission(remarks=taken.remarks, readable=readable)), taken.arrival)
+    submission = read_submission(taken.content)
     rebuilt = _rebuilt(template, submission)
-    if renamed:
-        rebuilt = Rebuilt(rebuilt.notebook, (f"{path.name!r} was taken for {name}.ipynb", *rebuilt.remarks))
+    rebuilt = Rebuilt(rebuilt.notebook, (*taken.remarks, *rebuilt.remarks))
     return Arrived(rebuilt, "handed in" if submission.readable else "unreadable")
 
 
@@ -101,54 +95,59 @@ def _rebuilt(template: Template, submission: Submission) -> Rebuilt:
     return rebuild(template.notebook, submission, names=template.names)
 
 
-def find_notebook(folder: Path, name: str) -> tuple[Path | None, bool]:
-    """The file that holds a notebook, and whether it goes by another name ("problem1_forward (1).ipynb")."""
-    path = folder / f"{name}.ipynb"
-    if os.path.lexists(path):
-        return path, False
-    try:
-        others = [p for p in sorted(folder.iterdir())[:MAX_LISTED] if p.suffix == ".ipynb" and name in p.stem.lower()]
-    except OSError:
-        return None, False
-    return (others[-1], True) if others else (None, False)
+class Recogniser:
+    """Tells which of the course's notebooks a file's content belongs to."""
+
+    def __init__(self, templates: Mapping[str, Template]) -> None:
+        self._known = {name: _signs(template) for name, template in templates.items()}
+
+    def __call__(self, content: bytes) -> tuple[str, int]:
+        """The notebook's name ("" if no notebook is recognised), and how many of its answers were written."""
+        pieces = read_submission(content).pieces
+        votes = {name: sum(known.speaks_for(piece) for piece in pieces) for name, known in self._known.items()}
+        best = max(votes, key=lambda name: votes[name], default="")
+        ranked = sorted(votes.values(), reverse=True)
+        if not best or votes[best] < FEWEST_SIGNS or (len(ranked) > 1 and ranked[0] == ranked[1]):
+            return "", 0
+        return best, sum(self._known[best].is_written(piece) for piece in pieces)
 
 
-def read_regular_file(path: Path) -> tuple[bytes, str]:
-    """A file's bytes, or why it is not read: links lead elsewhere, pipes and devices never end."""
-    try:
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags)
-    except OSError as error:
+@dataclass(frozen=True)
+class _Signs:
+    """What a notebook is recognised by: ids, the text of given cells, and what answers define."""
+
+    ids: frozenset[str]
+    texts: frozenset[str]
+    answers: Mapping[str, str]  # id -> released text
+    names: frozenset[str]
+
+    def speaks_for(self, piece: Piece) -> bool:
         return (
-            b"",
-            "it is a link, which is not followed" if path.is_symlink() else f"it cannot be opened ({error.strerror})",
+            piece.grade_id in self.ids
+            or piece.source.strip() in self.texts
+            or bool(piece.kind == "code" and names_defined(piece.source) & self.names)
         )
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return b"", "it is not a regular file"
-        return file.read(MAX_BYTES + 1), ""
+
+    def is_written(self, piece: Piece) -> bool:
+        """Whether a cell holds an answer, not the released text."""
+        text = piece.source.strip()
+        if piece.grade_id in self.answers:
+            return bool(text) and text != self.answers[piece.grade_id]
+        return piece.kind == "code" and bool(names_defined(text) & self.names) and text not in self.texts
 
 
-def not_regular(folder: Path) -> list[str]:
-    """Names of the files in a submission that are links, pipes or devices: they must not be copied anywhere."""
-    found = []
-    for root, _folders, names in os.walk(folder, followlinks=False):
-        for name in names:
-            try:
-                regular = stat.S_ISREG(Path(root, name).lstat().st_mode)
-            except OSError:
-                regular = False
-            if not regular:
-                found.append(name)
-    return found
+def _signs(template: Template) -> _Signs:
+    cells = template.notebook["cells"]
+    about = [cell.get("metadata", {}).get("nbgrader", {}) for cell in cells]
+    texts = [cell["source"].strip() for cell in cells]
+    return _Signs(
+        ids=frozenset(one["grade_id"] for one in about if one.get("grade_id")),
+        texts=frozenset(filter(None, texts)),
+        answers={one["grade_id"]: text for one, text in zip(about, texts, strict=True) if one.get("solution")},
+        names=frozenset[str]().union(*template.names.values()),
+    )
 
 
 def expected_notebooks(source: Path) -> list[str]:
     """Names of the assignment's notebooks, without ".ipynb"."""
     return sorted(path.stem for path in source.glob("*.ipynb"))
-
-
-def lacking(folder: Path, names: Iterable[str]) -> Sequence[str]:
-    """Which of the notebooks are missing from a folder."""
-    return [name for name in names if not (folder / f"{name}.ipynb").is_file()]
