@@ -25,7 +25,10 @@ class CourseExport(CsvExportPlugin):  # type: ignore[misc]
 
     def export(self, gradebook: Gradebook) -> None:
         """Writes the table."""
-        course = Path(self.parent.coursedir.root)
+        self.write(gradebook, Path(self.parent.coursedir.root))
+
+    def write(self, gradebook: Gradebook, course: Path) -> None:
+        """Writes the table of the course in a folder."""
         with Path(self.to or "grades.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from autograder.contract import BONUS, EXERCISES, NOTEBOOKS, POINTS, WRITTEN
+from autograder.contract import BONUS, EXERCISES, NOTEBOOKS, POINTS
 from autograder.engine.cli import endings
+from autograder.engine.present import TEST_SUFFIX
 from autograder.engine.staging import students
 from autograder.engine.store import Store
 from autograder.release import ASSIGNMENT
@@ -124,13 +125,12 @@ def _row(course: Path, gradebook: Gradebook, student: str, remarks: str | None) 
         return Row(student, problem=problem or "grading failed; see nbgrader's log", graded=False)
     grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
     open_cells = sorted(grade.cell.name for grade in grades if grade.needs_manual_grade)
-    written = {exercise.id for exercise in WRITTEN}
     feedback = course / "feedback" / student / ASSIGNMENT
     return Row(
         student,
         by_cell={g.cell.name: float(g.score) for g in grades if not g.needs_manual_grade},
-        waiting=tuple(name for name in open_cells if name in written),
-        ungraded=tuple(name for name in open_cells if name not in written),
+        waiting=tuple(name for name in open_cells if not name.endswith(TEST_SUFFIX)),
+        ungraded=tuple(name for name in open_cells if name.endswith(TEST_SUFFIX)),
         problem=problem,
         feedback=feedback if feedback.exists() else None,
     )

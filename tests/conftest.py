@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import small_course as small
+from nbgrader_course import Course as SmallCourse
+from nbgrader_course import find_alembic
 from small_course import sandbox_options
 
 from autograder import sample_class
@@ -42,3 +46,19 @@ def student_environment() -> Iterator[dict[str, str]]:
     """An environment without anything that grading or this checkout sets."""
     hidden = {"NBGRADER_EXECUTION", "PSET4_EXAM_SEED", "PYTHONPATH"}
     yield {name: value for name, value in os.environ.items() if name not in hidden}
+
+
+@pytest.fixture(scope="session")
+def released_small_course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    small.register()
+    root = tmp_path_factory.mktemp("released")
+    with pytest.MonkeyPatch.context() as patch:
+        find_alembic(patch)
+        SmallCourse(root).release()
+    yield root
+
+
+@pytest.fixture
+def course(released_small_course: Path, tmp_path: Path) -> SmallCourse:
+    shutil.copytree(released_small_course, tmp_path / "course")
+    return SmallCourse(tmp_path / "course")

@@ -12,8 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,7 +28,6 @@ from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde as StockAutograde
 from nbgrader.converters import GenerateAssignment, GenerateFeedback, NbGraderException
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import (
     CheckCellMetadata,
     ClearOutput,
@@ -39,14 +37,13 @@ from nbgrader.preprocessors import (
     OverwriteKernelspec,
     SaveAutoGrades,
 )
+from nbgrader_course import Course, find_alembic
 from rich.console import Console
-from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from autograder.answers import answers_for, reference
 from autograder.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.engine import cli
-from autograder.engine.cli import endings
 from autograder.engine.converter import SandboxedAutograde as Autograde
 from autograder.engine.plugs import use_two_processes
 from autograder.engine.sandbox import SandboxUnavailable
@@ -60,115 +57,11 @@ ALL = {"s1_double": 5.0, "s2_total": 3.0}
 NONE = {"s1_double": 0.0, "s2_total": 0.0}
 
 
-class OnePointForLateness(LateSubmissionPlugin):  # type: ignore[misc]
-    def late_submission_penalty(self, student_id: str, score: float, total_seconds_late: float) -> float:
-        return 1.0
-
-
-@dataclass(frozen=True)
-class Course:
-    """A course in a folder of its own."""
-
-    root: Path
-
-    def config(self) -> Config:
-        c = Config()
-        c.CourseDirectory.root = str(self.root)
-        c.CourseDirectory.course_id = "small"
-        c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
-        use_two_processes(c)
-        c.RunTwoProcesses.unsafe_no_sandbox = not small.sandbox_here()
-        c.RunTwoProcesses.cell_seconds = 3.0
-        c.AssignLatePenalties.plugin_class = OnePointForLateness
-        return c
-
-    def convert(self, kind: type, *, force: bool = False, student: str = "*") -> None:
-        c = self.config()
-        c.BaseConverter.force = force
-        course = CourseDirectory(config=c)
-        course.assignment_id = small.ASSIGNMENT
-        course.student_id = "." if kind is GenerateAssignment else student
-        kind(coursedir=course, config=c).start()
-
-    def release(self) -> None:
-        source = self.root / "source" / small.ASSIGNMENT
-        source.mkdir(parents=True)
-        nbformat.write(small.source_notebook(), source / f"{small.NOTEBOOK}.ipynb")
-        self.convert(GenerateAssignment)
-
-    def folder(self, student: str) -> Path:
-        path = self.root / "submitted" / student / small.ASSIGNMENT
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def hand_in(self, student: str, notebook: Any) -> None:
-        text = notebook if isinstance(notebook, str) else json.dumps(notebook)
-        (self.folder(student) / f"{small.NOTEBOOK}.ipynb").write_text(text, encoding="utf-8")
-
-    def scores(self) -> dict[str, dict[str, float | None]]:
-        with Gradebook(f"sqlite:///{self.root}/gradebook.db") as gradebook:
-            return {
-                submission.student.id: {
-                    grade.cell.name.removesuffix("_test"): grade.auto_score
-                    for notebook in submission.notebooks
-                    for grade in notebook.grades
-                    if grade.cell.name.endswith("_test")
-                }
-                for submission in gradebook.assignment_submissions(small.ASSIGNMENT)
-            }
-
-    def database(self) -> list[tuple[Any, ...]]:
-        """All that nbgrader knows about grades, in an order of its own."""
-        with Gradebook(f"sqlite:///{self.root}/gradebook.db") as gradebook:
-            return sorted(
-                (
-                    s.student.id,
-                    n.name,
-                    g.cell.name,
-                    g.auto_score,
-                    g.manual_score,
-                    g.needs_manual_grade,
-                    n.late_submission_penalty,
-                )
-                for s in gradebook.assignment_submissions(small.ASSIGNMENT)
-                for n in s.notebooks
-                for g in n.grades
-            )
-
-    def statuses(self) -> dict[str, str]:
-        return {ending.student: ending.status for ending in endings(Store(self.root).bundles(small.ASSIGNMENT))}
-
-    def autograded(self, student: str) -> Any:
-        path = self.root / "autograded" / student / small.ASSIGNMENT / f"{small.NOTEBOOK}.ipynb"
-        return nbformat.read(path, as_version=4)
-
-
-def find_alembic(patch: pytest.MonkeyPatch) -> None:
-    """nbgrader calls alembic by its name; it stands beside Python, whose folder need not be on the path."""
-    patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-
-
 @pytest.fixture
 def course_path(monkeypatch: pytest.MonkeyPatch) -> None:
     find_alembic(monkeypatch)
     monkeypatch.setenv("PSET4_EXAM_SEED", "0")  # the stock way sets it, and this puts it back
     monkeypatch.chdir(COURSE)
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    small.register()
-    root = tmp_path_factory.mktemp("released")
-    with pytest.MonkeyPatch.context() as patch:
-        find_alembic(patch)
-        Course(root).release()
-    yield root
-
-
-@pytest.fixture
-def course(released: Path, tmp_path: Path) -> Course:
-    shutil.copytree(released, tmp_path / "course")
-    return Course(tmp_path / "course")
 
 
 def doubled_ids(notebook: dict[str, Any]) -> dict[str, Any]:

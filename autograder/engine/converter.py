@@ -179,6 +179,7 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         if same and not self.force:
             self._advance(len(self.jobs))
             return "unchanged"
+        self.log.info("Grading %s", student)
         self.bundles = {name: self._run(job, again=self.force) for name, job in self.jobs.items()}
         complete = len(self.jobs) == len(self.templates) and not any(b.ungraded for b in self.bundles.values())
         self._tell_nbgrader(student, staged, mark if complete else "")
