@@ -12,7 +12,6 @@ from nbgrader.preprocessors import (
     ClearSolutions,
     ComputeChecksums,
     Execute,
-    GetGrades,
     IgnorePattern,
     IncludeHeaderFooter,
     InstantiateTests,
@@ -22,6 +21,8 @@ from nbgrader.preprocessors import (
     SaveCells,
 )
 
+from autograder.engine import feedback, formgrader
+from autograder.engine.pages import use_safe_pages
 from autograder.engine.plugs import use_two_processes
 from autograder.export import CourseExport
 from autograder.preprocessors import FillCourseAddress, ForgiveStderr, SetExamSeed
@@ -72,7 +73,12 @@ c.Autograde.autograde_preprocessors = [
 ]
 
 # --- feedback: stock nbgrader prints the hidden tests to the students
-c.GenerateFeedback.preprocessors = [ClearHiddenTests, GetGrades, CSSHTMLHeaderPreprocessor]
+c.GenerateFeedback.preprocessors = [feedback.HideTests, feedback.ShowGrades, CSSHTMLHeaderPreprocessor]
+feedback.install()
+
+# --- pages with students' words, in feedback and in Formgrader
+use_safe_pages(c)
+formgrader.install()
 
 # --- export: a score that is none is never 0
 c.ExportApp.plugin_class = CourseExport

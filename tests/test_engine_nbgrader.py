@@ -48,6 +48,7 @@ from autograder.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.engine import cli
 from autograder.engine.cli import endings
 from autograder.engine.converter import SandboxedAutograde as Autograde
+from autograder.engine.pages import use_safe_pages
 from autograder.engine.plugs import use_two_processes
 from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.seeds import SECRET_FILE
@@ -77,6 +78,7 @@ class Course:
         c.CourseDirectory.course_id = "small"
         c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
         use_two_processes(c)
+        use_safe_pages(c)
         c.RunTwoProcesses.unsafe_no_sandbox = not small.sandbox_here()
         c.RunTwoProcesses.cell_seconds = 3.0
         c.AssignLatePenalties.plugin_class = OnePointForLateness
@@ -354,6 +356,7 @@ def grade_and_tell(course: Course, told: Connection) -> None:
 
 
 CONFIG = """
+from autograder.engine.pages import use_safe_pages
 from autograder.engine.plugs import use_two_processes
 
 c = get_config()

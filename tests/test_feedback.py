@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import graded_course as graded
+import nbgrader.apps.api
+import nbgrader.apps.generatefeedbackapp
 import pytest
 from bs4 import BeautifulSoup
 from graded_course import ASSIGNMENT, NOTEBOOK, GradedCourse
+from nbgrader.apps.api import NbGraderAPI
 from nbgrader.converters import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
@@ -308,3 +311,16 @@ def test_an_unknown_student_is_a_sentence(course: GradedCourse) -> None:
     course.grade("ada")
     with pytest.raises(NbGraderException, match="nobody"):
         generate(course, student="nobody")
+
+
+def test_formgraders_button_writes_the_same_page(course: GradedCourse, monkeypatch: pytest.MonkeyPatch) -> None:
+    course.grade("ada", scores={**graded.ALL, "one_test": (None, None, True)})
+    for module in (nbgrader.apps.api, nbgrader.apps.generatefeedbackapp):
+        monkeypatch.setattr(module, "GenerateFeedback", module.GenerateFeedback)  # put back afterwards
+    feedback.install()
+    c = Config()
+    c.CourseDirectory.root, c.CourseDirectory.course_id = str(course.root), "small"
+    c.HTMLExporter.template_name = "formgrade"  # as in Formgrader's process
+    api = NbGraderAPI(CourseDirectory(config=c), config=c)
+    assert api.generate_feedback(ASSIGNMENT, "ada", force=False)["success"]
+    assert "Score: awaiting a human / 5.0" in text(course)

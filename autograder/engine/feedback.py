@@ -22,7 +22,6 @@ from typing import Any
 import nbformat
 import nbgrader.apps.api
 import nbgrader.apps.generatefeedbackapp
-import nbgrader.server_extensions.formgrader
 from jinja2 import filters
 from nbformat import NotebookNode
 from nbgrader import converters
@@ -193,7 +192,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
         Raises:
             NbGraderException: If a page could not be written; the others have been.
         """
-        stock = Path(nbgrader.server_extensions.formgrader.__file__).parent
+        stock = Path(nbgrader.__file__).parent / "server_extensions" / "formgrader"
         safe = Config()
         pages.use_safe_pages(safe)
         safe.HTMLExporter.filters |= {
@@ -344,8 +343,8 @@ def _selected(name: str, wanted: str) -> bool:
     return name == wanted or fnmatch.fnmatchcase(name, wanted)
 
 
-def read_regular(path: Path, most: int = 256_000_000) -> bytes:
-    """A file's bytes; links are not followed.
+def read_regular(path: Path, *, most: int = 256_000_000, only: int = -1) -> bytes:
+    """A file's bytes, or only so many of them; links are not followed.
 
     Raises:
         OSError: If it is a link, a pipe or a device, cannot be read, or is too large.
@@ -355,13 +354,13 @@ def read_regular(path: Path, most: int = 256_000_000) -> bytes:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode) or about.st_size > most:
             raise OSError(f"{path.name} is no regular file of at most {most:,} bytes")
-        return file.read()
+        return file.read(only)
 
 
 def _mark_of(page: Path) -> Sequence[str]:
     """The hashes in the mark of a page, if it has one."""
     try:
-        start = read_regular(page)[:_HEAD].decode("utf-8", "replace")
+        start = read_regular(page, only=_HEAD).decode("utf-8", "replace")
     except OSError:
         return ()
     found = _MARK.search(start)
