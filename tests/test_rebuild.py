@@ -463,6 +463,15 @@ def test_words_elsewhere_near_an_answer_cell_are_for_a_human(where: Callable[[No
     assert any(remark.startswith("words:") for remark in result.remarks)
 
 
+@pytest.mark.parametrize("kind", ["markdown", "raw"])
+def test_code_in_a_text_cell_is_for_a_human(kind: str) -> None:
+    notebook = course()
+    notebook["cells"].insert(6, cell(kind, f"```python\n{FIRST}\n```"))
+    result = hand_in(notebook)
+    assert set(result.not_taken) == {"one"}
+    assert any(remark.startswith("one:") for remark in result.remarks)
+
+
 def test_both_halves_of_a_split_answer_are_taken() -> None:
     notebook = answered()
     notebook["cells"][4]["source"] = "first half ![a](attachment:image.png)"

@@ -229,6 +229,17 @@ class _Match:
                 self.not_taken[slot.grade_id] = reason
                 self.remarks.append(f"{slot.grade_id}: {reason}")
 
+    def code_in_text(self) -> None:
+        """Code answers that stand in a text cell, where nothing runs them: for a human to see."""
+        free = [n for n in self.free() if self.pieces[n].kind != "code"]
+        for number, slot in enumerate(self.slots):
+            if not slot.answer or slot.kind != "code" or self.has_words(number):
+                continue
+            if any(slot.names & names_defined(self.pieces[n].source) for n in free):
+                reason = "its cell is as it was released, and a text cell holds code that defines what it asks for"
+                self.not_taken[slot.grade_id] = reason
+                self.remarks.append(f"{slot.grade_id}: {reason}")
+
     def _gap(self, slot: int) -> list[int]:
         before = [self.piece_of[n] for n in range(slot) if n in self.piece_of]
         after = [self.piece_of[n] for n in range(slot + 1, len(self.slots)) if n in self.piece_of]
@@ -260,6 +271,7 @@ def rebuild(
     match.by_names()
     match.by_place()
     match.words_elsewhere()
+    match.code_in_text()
     extras, added = _extras(match), _added(match)
     cells = [_extra_cell(match.pieces[n], n) for n in extras.get(-1, [])]
     for number, cell in enumerate(template["cells"]):
