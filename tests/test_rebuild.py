@@ -552,7 +552,14 @@ def test_a_line_that_needs_what_a_check_defines_runs_behind_it() -> None:
 def test_the_hidden_part_of_a_test_is_no_line_that_was_removed() -> None:
     template, notebook = course(), answered()
     template["cells"][7]["source"] = "visible\n### BEGIN HIDDEN TESTS\nsecret = 1\n### END HIDDEN TESTS"
-    for source, kept in (("visible", []), ("visible\nimport math", ["import math"])):
+    whole = template["cells"][7]["source"]
+    versions = {
+        "visible": [],
+        "visible\nimport math": ["import math"],
+        whole: [],
+        f"import math\n{whole}": ["import math"],
+    }
+    for source, kept in versions.items():
         notebook["cells"][7]["source"] = source
         result = rebuild(template, read_submission(json.dumps(notebook).encode()), names=NAMES)
         assert own_cells(result) == kept
