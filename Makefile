@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 OMP_WAIT_POLICY ?= passive
 export OMP_WAIT_POLICY
 
-.PHONY: help grade test test-full lab notebooks sandbox clean
+.PHONY: help grade test test-full lab notebooks sandbox browser clean
 
 help:
 	@echo "make grade      build the sample class, grade it, print the table"
@@ -31,10 +31,17 @@ sandbox:
 	  apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; } || \
 	  echo "bubblewrap is missing: sudo apt-get install bubblewrap (or your system's package of that name)"
 
+# The tests open pages with students' words in a real browser, and click on everything.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	  echo "Chromium is missing: sudo apt-get install chromium (or your system's package of that name)"
+
 grade: $(INSTALLED) sandbox
 	$(BIN)/python -m autograder sample
 
-test: $(INSTALLED) sandbox
+test: $(INSTALLED) sandbox browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

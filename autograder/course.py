@@ -65,4 +65,4 @@ class Course:
 
     def feedback(self) -> int:
         """`nbgrader generate_feedback`."""
-        return self.nbgrader("generate_feedback", ASSIGNMENT, "--force")
+        return self.nbgrader("generate_feedback", ASSIGNMENT)

@@ -2,7 +2,7 @@
 
 import os
 
-from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
+from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
@@ -12,7 +12,6 @@ from nbgrader.preprocessors import (
     ClearSolutions,
     ComputeChecksums,
     Execute,
-    GetGrades,
     IgnorePattern,
     IncludeHeaderFooter,
     InstantiateTests,
@@ -22,7 +21,7 @@ from nbgrader.preprocessors import (
     SaveCells,
 )
 
-from autograder.engine.plugs import use_two_processes
+from autograder.engine.plugs import use_safe_pages, use_two_processes
 from autograder.export import CourseExport
 from autograder.preprocessors import FillCourseAddress, ForgiveStderr, SetExamSeed
 from pset4.settings import load_settings
@@ -71,8 +70,8 @@ c.Autograde.autograde_preprocessors = [
     CheckCellMetadata,
 ]
 
-# --- feedback: stock nbgrader prints the hidden tests to the students
-c.GenerateFeedback.preprocessors = [ClearHiddenTests, GetGrades, CSSHTMLHeaderPreprocessor]
+# --- pages with students' words: feedback and Formgrader
+use_safe_pages(c)
 
 # --- export: a score that is none is never 0
 c.ExportApp.plugin_class = CourseExport

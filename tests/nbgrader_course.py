@@ -19,7 +19,7 @@ from nbgrader.plugins import LateSubmissionPlugin
 from traitlets.config import Config
 
 from autograder.engine.cli import endings
-from autograder.engine.plugs import use_two_processes
+from autograder.engine.plugs import use_safe_pages, use_two_processes
 from autograder.engine.store import Store
 
 
@@ -40,6 +40,7 @@ class Course:
         c.CourseDirectory.course_id = "small"
         c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
         use_two_processes(c)
+        use_safe_pages(c)
         c.RunTwoProcesses.unsafe_no_sandbox = not small.sandbox_here()
         c.RunTwoProcesses.cell_seconds = 3.0
         c.AssignLatePenalties.plugin_class = OnePointForLateness

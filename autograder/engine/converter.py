@@ -202,6 +202,8 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
                 arrival=arrived.arrival,
                 files=staged.folder,
                 digest=staged.digest,
+                not_taken=arrived.rebuilt.not_taken,
+                lost_names=arrived.rebuilt.lost_names,
             )
         return jobs
 

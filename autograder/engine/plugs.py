@@ -17,17 +17,15 @@ import nbgrader.apps.api
 import nbgrader.apps.autogradeapp
 from nbconvert.exporters import NotebookExporter
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
-from nbformat import NotebookNode
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
-    ClearHiddenTests,
-    GetGrades,
     OverwriteCells,
     OverwriteKernelspec,
 )
 from traitlets.config import Config
 
+from autograder.engine import feedback, formgrader, pages
 from autograder.engine.converter import SandboxedAutograde
 from autograder.engine.run import Job
 from autograder.engine.verdicts import RunTwoProcesses, SaveVerdicts
@@ -44,12 +42,22 @@ def use_two_processes(c: Config) -> None:
     c.Autograde.exporter_class = RebuiltNotebooks
     c.Autograde.sanitize_preprocessors = [OverwriteKernelspec, OverwriteCells, CheckCellMetadata]
     c.Autograde.autograde_preprocessors = [RunTwoProcesses, SaveVerdicts, AssignLatePenalties, CheckCellMetadata]
-    c.GenerateFeedback.preprocessors = [HideTests, GetGrades, CSSHTMLHeaderPreprocessor]
-    # Answers are shown in the browsers of graders and students.
-    c.HTMLExporter.sanitize_html = True
     # nbgrader has no setting for the converter; its command and Formgrader's button find it under these names.
     for module in (nbgrader.apps.autogradeapp, nbgrader.apps.api):
         module.Autograde = SandboxedAutograde
+
+
+def use_safe_pages(c: Config) -> None:
+    """Lets feedback pages and Formgrader show strangers' words without running them; in both ways of grading.
+
+    Args:
+        c: nbgrader's configuration.
+    """
+    # Stock nbgrader prints the hidden tests to the students, and 0 for what has no score.
+    c.GenerateFeedback.preprocessors = [feedback.HideTests, feedback.ShowGrades, CSSHTMLHeaderPreprocessor]
+    feedback.install()
+    pages.use_safe_pages(c)
+    formgrader.install()
 
 
 class RebuiltNotebooks(NotebookExporter):  # type: ignore[misc]
@@ -66,14 +74,3 @@ class RebuiltNotebooks(NotebookExporter):  # type: ignore[misc]
             "modified_date": datetime.date.today().isoformat(),
         }
         return self.from_notebook_node(nbformat.from_dict(job.notebook), resources, **options)  # type: ignore[no-any-return]
-
-
-class HideTests(ClearHiddenTests):  # type: ignore[misc]
-    """For feedback: hides the hidden part of tests, and leaves the student's cells alone, whatever they contain."""
-
-    def preprocess_cell(self, cell: NotebookNode, resources: Resources, index: int) -> tuple[NotebookNode, Resources]:
-        """Clears a cell if it is one of the course's tests."""
-        nbgrader = cell.metadata.get("nbgrader", {})
-        if nbgrader.get("grade") and not nbgrader.get("solution"):
-            return super().preprocess_cell(cell, resources, index)  # type: ignore[no-any-return]
-        return cell, resources

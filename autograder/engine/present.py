@@ -1,12 +1,12 @@
 """Puts results into the notebook that nbgrader stores: verdicts as the test cells' outputs, remarks as a cell on top.
 
 nbgrader reads a test cell's first `execute_result` as its points (`nbgrader.utils.determine_grade`); everything else
-that students, Formgrader and feedback pages see is ordinary nbformat.
+that students, Formgrader and feedback pages see is ordinary nbformat. The student's words are kept as they are; pages
+are made harmless where they are rendered (`autograder.engine.pages`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +16,6 @@ from autograder.exams.verdict import Verdict
 Json = dict[str, Any]
 
 TEST_SUFFIX = "_test"
-# Markdown takes "<" for the start of a tag only in front of these.
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def exercise_of(cell: Mapping[str, Any]) -> str:
@@ -95,7 +93,7 @@ def present(notebook: Mapping[str, Any], bundle: Bundle) -> Json:
 
 def _presented(cell: Mapping[str, Any], place: int, bundle: Bundle) -> Json:
     if cell["cell_type"] != "code":
-        shown, name = _harmless(cell), grade_id(cell)
+        shown, name = dict(cell), grade_id(cell)
         return _left_open(shown, bundle.ungraded[name]) if name in bundle.ungraded else shown
     exercise = exercise_of(cell)
     outputs = list(bundle.outputs.get(place, ()))
@@ -111,16 +109,6 @@ def _left_open(cell: Json, reason: str) -> Json:
     """A cell that has no score; `plugs.SaveVerdicts` reads this."""
     metadata = {**cell["metadata"], "pset4": {**cell["metadata"].get("pset4", {}), "ungraded": reason}}
     return {**cell, "metadata": metadata}
-
-
-def _harmless(cell: Mapping[str, Any]) -> Json:
-    """A text cell; HTML of a student is shown as text: on nbgrader's pages it would act in the reader's browser."""
-    if cell["metadata"].get("pset4", {}).get("origin") == "course":
-        return dict(cell)
-    if cell["cell_type"] == "raw":  # pages include these as they are
-        indented = "\n".join(f"    {line}" for line in cell["source"].splitlines())
-        return {**cell, "cell_type": "markdown", "source": indented}
-    return {**cell, "source": _TAG.sub("< ", cell["source"])}
 
 
 def _remarks_cell(bundle: Bundle, remarks: Sequence[str]) -> Json:

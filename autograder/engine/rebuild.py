@@ -10,206 +10,33 @@ Everything here is pure: bytes and notebooks in, notebooks out.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-# A submission with figures has a few megabytes. A parsed value costs at most a few hundred bytes, so that bounding
-# the brackets and commas bounds the memory before anything is parsed.
-MAX_BYTES = 64_000_000
-MAX_VALUES = 4_000_000
-MAX_CELLS = 1_000
-MAX_SOURCE = 200_000
-MAX_ATTACHMENTS = 2_000_000
-MAX_REMARK = 300
-
-KINDS = ("code", "markdown", "raw")
-PICTURES = ("image/png", "image/jpeg", "image/gif")
+from autograder.engine.given_cells import Additions, additions, names_defined, released_text
+from autograder.engine.reading import MAX_BYTES, Piece, Submission, read_submission
 
 Json = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Piece:
-    """A cell of a submission, as far as it is believed.
-
-    Attributes:
-        kind: "code", "markdown" or "raw".
-        source: Its text.
-        grade_id: The id that it claims, or "".
-        attachments: Pictures pasted into a markdown cell: name -> MIME type -> base64 text.
-    """
-
-    kind: str
-    source: str
-    grade_id: str = ""
-    attachments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What could be read of a submitted notebook.
-
-    Attributes:
-        pieces: Its cells in order.
-        remarks: What was wrong with the file.
-        readable: Whether it was a notebook at all.
-    """
-
-    pieces: tuple[Piece, ...] = ()
-    remarks: tuple[str, ...] = ()
-    readable: bool = True
+__all__ = ["MAX_BYTES", "Piece", "Rebuilt", "Submission", "names_defined", "read_submission", "rebuild"]
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The notebook to execute, in nbformat 4, and what was repaired to get there."""
+    """The notebook to execute, and what was done to get there.
+
+    Attributes:
+        notebook: In nbformat 4.
+        remarks: What was repaired.
+        not_taken: Answers that stand in the file and were not used, by grade id: why. A human must see them.
+        lost_names: Names that the student defined in a given cell and that nothing defines now: name -> that cell's id.
+    """
 
     notebook: Json
     remarks: tuple[str, ...] = ()
-
-
-def read_submission(content: bytes) -> Submission:
-    """Reads a submitted notebook, believing nothing.
-
-    Args:
-        content: The file.
-
-    Returns:
-        Its cells; `readable` is False where the bytes are no notebook, and the remarks then say why. It never raises.
-    """
-    if len(content) > MAX_BYTES:
-        return _unreadable(f"the file has {len(content) / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f} MB are read")
-    if sum(content.count(sign) for sign in (b"[", b"{", b",")) > MAX_VALUES:
-        return _unreadable(f"the file holds more than {MAX_VALUES:,} values")
-    text, remarks = _decode(content)
-    try:
-        document = json.loads(text)
-    except RecursionError:
-        return _unreadable("its JSON is nested too deeply")
-    except ValueError as error:
-        return _unreadable(f"it is not JSON ({_short(str(error))})")
-    cells = _cells_of(document)
-    if cells is None:
-        return _unreadable("it is JSON, but has no list of cells")
-    if len(cells) > MAX_CELLS:
-        remarks = (*remarks, f"only the first {MAX_CELLS} of its {len(cells)} cells were read")
-    pieces = []
-    for number, cell in enumerate(cells[:MAX_CELLS], start=1):
-        piece, complaint = _piece(cell)
-        if complaint:
-            remarks = (*remarks, f"cell {number}: {complaint}")
-        if piece is not None:
-            pieces.append(piece)
-    return Submission(tuple(pieces), remarks[:50])
-
-
-def _unreadable(reason: str) -> Submission:
-    return Submission((), (f"the notebook could not be read: {reason}",), readable=False)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_REMARK else text[: MAX_REMARK - 3] + "..."
-
-
-def _decode(content: bytes) -> tuple[str, tuple[str, ...]]:
-    """Text of the file: UTF-8, else what its byte order mark says, else Latin-1, which fits always."""
-    for encoding in ("utf-8-sig", "utf-16"):
-        if encoding == "utf-16" and content[:2] not in (b"\xff\xfe", b"\xfe\xff"):
-            continue
-        try:
-            text = content.decode(encoding)
-        except UnicodeError:
-            continue
-        return text, () if encoding == "utf-8-sig" else (f"the file was read as {encoding}, not as UTF-8",)
-    return content.decode("latin-1"), ("the file was read as Latin-1, it is not UTF-8",)
-
-
-def _cells_of(document: Any) -> list[Any] | None:
-    """The cells of a notebook of format 4, or of format 3 with its worksheets."""
-    if not isinstance(document, dict):
-        return None
-    cells = document.get("cells")
-    if isinstance(cells, list):
-        return cells
-    sheets = document.get("worksheets")
-    if not isinstance(sheets, list):
-        return None
-    found = [sheet["cells"] for sheet in sheets if isinstance(sheet, dict) and isinstance(sheet.get("cells"), list)]
-    return [cell for sheet in found for cell in sheet]
-
-
-def _piece(cell: Any) -> tuple[Piece | None, str]:
-    """A cell as far as it is usable, and a complaint about it."""
-    if not isinstance(cell, dict):
-        return None, f"a {type(cell).__name__} stood where a cell was expected; it was left out"
-    kind = cell.get("cell_type")
-    source = _text(cell.get("source", cell.get("input", "")))
-    if source is None:
-        return None, "its source is not text; it was left out"
-    if len(source) > MAX_SOURCE:
-        return None, f"it has {len(source):,} characters, at most {MAX_SOURCE:,} are read; it was left out"
-    known = isinstance(kind, str) and kind in KINDS
-    piece = Piece(
-        kind if known and isinstance(kind, str) else "raw", source, _grade_id(cell.get("metadata")), _attachments(cell)
-    )
-    return piece, "" if known else f"its type {_short(repr(kind))} is unknown; its text is kept and not run"
-
-
-def _text(source: Any) -> str | None:
-    """Source as one string without lone surrogates, which no file and no database could hold."""
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        source = "".join(source)
-    if not isinstance(source, str):
-        return None
-    return source.encode("utf-8", "replace").decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _grade_id(metadata: Any) -> str:
-    nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    claimed = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
-    return claimed if isinstance(claimed, str) and len(claimed) <= 200 else ""
-
-
-def _attachments(cell: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Pasted pictures; anything else that may hang on a cell is left behind."""
-    attached = cell.get("attachments")
-    if cell.get("cell_type") != "markdown" or not isinstance(attached, dict):
-        return {}
-    kept: dict[str, dict[str, str]] = {}
-    room = MAX_ATTACHMENTS
-    for name, bundle in attached.items():
-        pictures = _pictures(bundle)
-        room -= sum(map(len, pictures.values()))
-        if pictures and room >= 0 and _text(name) == name:
-            kept[name] = pictures
-    return kept
-
-
-def _pictures(bundle: Any) -> dict[str, str]:
-    if not isinstance(bundle, dict):
-        return {}
-    is_base64 = re.compile(r"[A-Za-z0-9+/=\s]*")
-    return {
-        mime: data
-        for mime, data in bundle.items()
-        if mime in PICTURES and isinstance(data, str) and is_base64.fullmatch(data)
-    }
-
-
-# Read line by line: Python's own parser can be made to exhaust the stack of the process that calls it.
-_DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
-_ASSIGNMENT = re.compile(
-    r"^([A-Za-z_]\w*(?:[ \t]*,[ \t]*[A-Za-z_]\w*)*)[ \t]*(?::[^=\n]{0,200})?(?:=(?!=)|[-+*/@]=)", re.MULTILINE
-)
-
-
-def names_defined(source: str) -> frozenset[str]:
-    """Names of the functions, classes and variables that a code cell defines at its top level."""
-    assigned = (name.strip() for names in _ASSIGNMENT.findall(source) for name in names.split(","))
-    return frozenset(_DEFINITION.findall(source)) | frozenset(assigned)
+    not_taken: Mapping[str, str] = field(default_factory=dict)
+    lost_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -226,6 +53,11 @@ class _Slot:
     @property
     def stub(self) -> str:
         return _same(self.source)
+
+    @property
+    def released(self) -> str:
+        """The text that students got."""
+        return released_text(self.source) if self.judges else self.source
 
 
 def _same(source: str) -> str:
@@ -257,6 +89,11 @@ class _Match:
         self.piece_of: dict[int, int] = {}
         self.remarks: list[str] = []
         self.joined: dict[int, list[int]] = {}  # slot -> further pieces of a written answer
+        self.not_taken: dict[str, str] = {}
+        self.claims: dict[str, list[int]] = {}  # id -> the pieces that carry it
+        for number, piece in enumerate(pieces):
+            if piece.grade_id:
+                self.claims.setdefault(piece.grade_id, []).append(number)
 
     def put(self, slot: int, piece: int) -> None:
         self.slot_of[piece] = slot
@@ -271,17 +108,37 @@ class _Match:
 
     def by_id(self) -> None:
         """The cells that carry a slot's id; of doubles, the last that is not the released text."""
-        claims: dict[str, list[int]] = {}
-        for number, piece in enumerate(self.pieces):
-            if piece.grade_id:
-                claims.setdefault(piece.grade_id, []).append(number)
         for number, slot in enumerate(self.slots):
-            claimed = claims.get(slot.grade_id, []) if slot.grade_id else []
+            claimed = self.claims.get(slot.grade_id, []) if slot.grade_id else []
             if not claimed:
                 continue
+            parts = self._parts(slot, claimed)
             if len(claimed) > 1 and slot.answer:
-                self.remarks.append(f"{slot.grade_id}: {len(claimed)} cells carry this id; the last answer was taken")
-            self.put(number, max(claimed, key=lambda n: (self._answers(slot, n), n)))
+                done = "their texts were put together" if len(parts) > 1 else "the last answer was taken"
+                self.remarks.append(f"{slot.grade_id}: {len(claimed)} cells carry this id; {done}")
+            if len(parts) > 1:
+                self.put(number, parts[0])
+                self.joined[number] = parts[1:]
+            else:
+                self.put(number, max(claimed, key=lambda n: (self._answers(slot, n), n)))
+
+    def _parts(self, slot: _Slot, claimed: Sequence[int]) -> list[int]:
+        """The parts of a written answer: an editor that splits a cell gives both halves its id."""
+        if not slot.answer or slot.kind == "code":
+            return []
+        texts = {_same(self.pieces[n].source): n for n in reversed(claimed) if self._answers(slot, n)}
+        return sorted(texts.values())
+
+    def answered(self, number: int) -> bool:
+        """Whether a slot holds something that the student wrote."""
+        return number in self.piece_of and (
+            self._answers(self.slots[number], self.piece_of[number]) or self.has_words(number)
+        )
+
+    def has_words(self, number: int) -> bool:
+        """Whether a slot holds more than nothing, or than the released text."""
+        piece = self.pieces[self.piece_of[number]] if number in self.piece_of else None
+        return number in self.joined or (piece is not None and _same(piece.source) not in ("", self.slots[number].stub))
 
     def _answers(self, slot: _Slot, number: int) -> bool:
         piece = self.pieces[number]
@@ -354,6 +211,35 @@ class _Match:
             self.joined[number] = here[1:]
             self.remarks.append(f"{slot.grade_id}: the cell had lost its id; it was found by its place")
 
+    def words_elsewhere(self) -> None:
+        """Written answers whose cell is as it was released: words below it are taken, others are for a human to see."""
+        for number, slot in enumerate(self.slots):
+            if not slot.answer or slot.kind == "code" or self.has_words(number):
+                continue
+            near = [n for n in self._gap(number) if self.pieces[n].source.strip()]
+            here = self.piece_of.get(number, -1)
+            below = [n for n in near if n > here and self.pieces[n].kind != "code"]
+            if number in self.piece_of and below:
+                del self.slot_of[self.piece_of[number]]
+                self.put(number, below[0])
+                self.joined[number] = below[1:]
+                self.remarks.append(f"{slot.grade_id}: its cell was left as it was; the text below it was taken")
+            elif near:
+                reason = "its cell is as it was released, and the student wrote into another cell next to it"
+                self.not_taken[slot.grade_id] = reason
+                self.remarks.append(f"{slot.grade_id}: {reason}")
+
+    def code_in_text(self) -> None:
+        """Code answers that stand in a text cell, where nothing runs them: for a human to see."""
+        free = [n for n in self.free() if self.pieces[n].kind != "code"]
+        for number, slot in enumerate(self.slots):
+            if not slot.answer or slot.kind != "code" or self.has_words(number):
+                continue
+            if any(slot.names & names_defined(self.pieces[n].source) for n in free):
+                reason = "its cell is as it was released, and a text cell holds code that defines what it asks for"
+                self.not_taken[slot.grade_id] = reason
+                self.remarks.append(f"{slot.grade_id}: {reason}")
+
     def _gap(self, slot: int) -> list[int]:
         before = [self.piece_of[n] for n in range(slot) if n in self.piece_of]
         after = [self.piece_of[n] for n in range(slot + 1, len(self.slots)) if n in self.piece_of]
@@ -375,7 +261,8 @@ def rebuild(
 
     Returns:
         A notebook with every cell of the template, in its order and with its metadata; between them the cells that the
-        student added, without ids; `metadata.pset4.origin` tells "course", "answer" and "student" apart. No outputs.
+        student added, and what they added to given cells, without ids; `metadata.pset4.origin` tells "course", "answer"
+        and "student" apart. No outputs.
     """
     match = _Match(_slots(template, names or {}), submission.pieces)
     match.by_id()
@@ -383,14 +270,59 @@ def rebuild(
     match.by_text()
     match.by_names()
     match.by_place()
-    extras = _extras(match)
+    match.words_elsewhere()
+    match.code_in_text()
+    extras, added = _extras(match), _added(match)
     cells = [_extra_cell(match.pieces[n], n) for n in extras.get(-1, [])]
     for number, cell in enumerate(template["cells"]):
+        own = added.get(number, Additions())
+        cells.extend(_added_cells(f"before-{number}", own.before))
         cells.append(_course_cell(cell, match, number))
+        cells.extend(_added_cells(f"behind-{number}", own.after))
         cells.extend(_extra_cell(match.pieces[n], n) for n in extras.get(number, []))
     notebook = {**template, "metadata": dict(template.get("metadata", {})), "cells": cells}
-    remarks = (*submission.remarks, *match.remarks, *_changed_given_cells(match))
-    return Rebuilt(notebook, remarks)
+    remarks = (*submission.remarks, *match.remarks, *_on_given_cells(match, added))
+    lost = {name: match.slots[number].grade_id for number, one in added.items() for name in sorted(one.lost)}
+    return Rebuilt(notebook, remarks, {**match.not_taken, **_not_read(match, submission)}, lost)
+
+
+def _not_read(match: _Match, submission: Submission) -> dict[str, str]:
+    """Answers of which the file holds a cell that could not be used, and no other."""
+    reasons = {lost.grade_id: lost.reason for lost in submission.lost}
+    open_ones = [slot for number, slot in enumerate(match.slots) if slot.answer and not match.answered(number)]
+    return {
+        slot.grade_id: f"an answer stands in the file and was not taken: {reason}"
+        for slot in open_ones
+        if (reason := reasons.get(slot.grade_id) or reasons.get(""))
+    }
+
+
+def _added(match: _Match) -> dict[int, Additions]:
+    """What the student added to given code cells, by slot."""
+    found = {}
+    for number, slot in enumerate(match.slots):
+        if slot.answer or slot.kind != "code" or number not in match.piece_of:
+            continue
+        theirs = _version(match, number)
+        if _same(theirs) != _same(slot.released):
+            found[number] = additions(slot.released, theirs, judges=slot.judges)
+    return found
+
+
+def _version(match: _Match, number: int) -> str:
+    """The student's text of a given cell; an editor that splits a cell gives both halves its id."""
+    slot = match.slots[number]
+    carriers = {match.piece_of[number], *match.claims.get(slot.grade_id, ())}
+    own = sorted(n for n in carriers if match.slot_of.get(n, number) == number and match.pieces[n].kind == "code")
+    # A hidden part that somebody hands in, as the course's own proof does, never runs in the student's process.
+    sources = (match.pieces[n].source for n in own)
+    texts = dict.fromkeys(_same(released_text(source) if slot.judges else source) for source in sources)
+    ours = _same(slot.released)
+    return "\n".join([ours, *(text for text in texts if text != ours)] if ours in texts else texts)
+
+
+def _added_cells(place: str, sources: Sequence[str]) -> list[Json]:
+    return [_extra_cell(Piece("code", source), f"{place}-{n}") for n, source in enumerate(sources)]
 
 
 def _extras(match: _Match) -> dict[int, list[int]]:
@@ -417,10 +349,10 @@ def _past_missing(match: _Match, anchor: int) -> int:
     return anchor
 
 
-def _extra_cell(piece: Piece, number: int) -> Json:
+def _extra_cell(piece: Piece, name: int | str) -> Json:
     cell: Json = {
         "cell_type": piece.kind,
-        "id": f"student-{number}",
+        "id": f"student-{name}",
         "metadata": {"pset4": {"origin": "student"}},
         "source": piece.source,
     }
@@ -447,33 +379,65 @@ def _course_cell(cell: Mapping[str, Any], match: _Match, number: int) -> Json:
         "source": slot.source,
     }
     if piece is not None:
-        parts = [piece, *(match.pieces[n] for n in match.joined.get(number, []))]
-        rebuilt["source"] = "\n\n".join(part.source for part in parts)
+        piece = _together([piece, *(match.pieces[n] for n in match.joined.get(number, []))])
+        rebuilt["source"] = piece.source
         if piece.kind != slot.kind:
             match.remarks.append(f"{slot.grade_id}: its type was changed to {piece.kind}; it is {slot.kind} again")
-    elif slot.answer and slot.kind == "code" and _defined_elsewhere(slot, match):
+    if slot.answer and slot.kind == "code" and not match.has_words(number) and _defined_elsewhere(slot, match):
         # The released text would raise, or overwrite what another cell of the student defines.
         rebuilt["source"] = "# The answer stands in another cell."
-        match.remarks.append(f"{slot.grade_id}: the cell is missing; another cell defines what it asks for")
-    elif slot.answer and match.pieces:
+        state = "is missing" if piece is None else "is as it was released"
+        match.remarks.append(f"{slot.grade_id}: the cell {state}; another cell defines what it asks for")
+    elif slot.answer and piece is None and match.pieces:
         match.remarks.append(f"{slot.grade_id}: the answer cell is missing")
     return _with_form(rebuilt, piece)
 
 
+def _together(parts: Sequence[Piece]) -> Piece:
+    """Several cells as one. Editors call every pasted picture "image.png", so that names are told apart."""
+    source, attachments = "", dict[str, Mapping[str, str]]()
+    for part in parts:
+        text = part.source
+        for name, bundle in part.attachments.items():
+            fresh = name
+            while attachments.get(fresh, bundle) != bundle:
+                fresh = f"also-{fresh}"
+            text = text.replace(f"attachment:{name}", f"attachment:{fresh}")
+            attachments[fresh] = bundle
+        source = f"{source}\n\n{text}" if source else text
+    return replace(parts[0], source=source, attachments=attachments)
+
+
 def _defined_elsewhere(slot: _Slot, match: _Match) -> bool:
-    return any(slot.names & names for names in match.names)
+    """Whether a cell of the student's own, or another answer, defines what an exercise asks for."""
+    for number, piece in enumerate(match.pieces):
+        given = number in match.slot_of and not match.slots[match.slot_of[number]].answer
+        if slot.names & match.names[number] and not given and _same(piece.source) != slot.stub:
+            return True
+    return False
 
 
-def _changed_given_cells(match: _Match) -> list[str]:
-    """Remarks on given cells that the student edited: ours were used."""
-    changed = (
-        slot.grade_id
-        for number, slot in enumerate(match.slots)
-        if slot.grade_id
-        and not slot.answer
-        and number in match.piece_of
-        # Tests lose their hidden part on release, so that only cells that are released whole can be compared.
-        and not slot.grade_id.endswith("_test")
-        and _same(match.pieces[match.piece_of[number]].source) != slot.stub
-    )
-    return [f"{grade_id}: this given cell was changed; the course's own text was used" for grade_id in changed]
+def _on_given_cells(match: _Match, added: Mapping[int, Additions]) -> list[str]:
+    """Remarks on given cells that the student edited."""
+    remarks = []
+    for number, slot in enumerate(match.slots):
+        if slot.answer or number not in match.piece_of:
+            continue
+        one = added.get(number)
+        if one is not None:
+            remarks += _on_additions(slot.grade_id or f"given cell {number + 1}", one)
+        elif slot.grade_id and slot.kind != "code" and _same(match.pieces[match.piece_of[number]].source) != slot.stub:
+            remarks.append(f"{slot.grade_id}: this given cell was changed; the course's own text was used")
+    return remarks
+
+
+def _on_additions(name: str, added: Additions) -> list[str]:
+    if not added.changed and not added.kept:
+        return []
+    text = f"{name}: this given cell was changed; the course's own text was used" if added.changed else f"{name}:"
+    if added.kept:
+        place = "in front of" if added.before and not added.after else "behind"
+        text += f"{'; ' if added.changed else ' '}lines that the student added are run {place} it"
+    if added.lost:
+        text += f"; what defined {', '.join(sorted(added.lost)[:10])} was not kept"
+    return [text]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def arrive(taken: Taken, template: Template) -> Arrived:
         return Arrived(_rebuilt(template, Submission(remarks=taken.remarks, readable=readable)), taken.arrival)
     submission = read_submission(taken.content)
     rebuilt = _rebuilt(template, submission)
-    rebuilt = Rebuilt(rebuilt.notebook, (*taken.remarks, *rebuilt.remarks))
+    rebuilt = replace(rebuilt, remarks=(*taken.remarks, *rebuilt.remarks))
     return Arrived(rebuilt, "handed in" if submission.readable else "unreadable")
 
 
