@@ -103,6 +103,9 @@ def command(*, limits: Limits, files: Sequence[str], readable: Sequence[Path], d
     options += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     if device.startswith("cuda"):
         options += _graphics()
+    else:
+        # Reads the same, but cannot be mapped: shared memory without a file is on nobody's account.
+        options += ["--dev-bind", "/dev/full", "/dev/zero"]
     # The folders' sizes add up to the limit.
     for path, share in (("/tmp", 4), ("/dev/shm", 4), (HOME, 2)):
         options += ["--size", str(max(limits.file_bytes // share, 4096)), "--perms", "1777", "--tmpfs", path]
@@ -441,6 +444,7 @@ DENIED = (
     *("mbind", "move_pages", "migrate_pages", "set_mempolicy"),
 )
 AF_UNIX = 1
+SOL_SOCKET, SO_SNDBUF, SO_RCVBUF = 1, 7, 8
 MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 
@@ -467,6 +471,10 @@ def filter_system_calls(*, shared_memory: bool) -> None:
     ):
         filters.add_rule(denied, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     filters.add_rule(seccomp.ERRNO(errno.EACCES), "socket", seccomp.Arg(0, seccomp.NE, AF_UNIX))
+    # Buffers of one known size: what waits in them can be told from the number of sockets.
+    for option in (SO_SNDBUF, SO_RCVBUF):
+        level = seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, SOL_SOCKET)
+        filters.add_rule(denied, "setsockopt", level, seccomp.Arg(2, seccomp.MASKED_EQ, 0xFFFFFFFF, option))
     for request in (TIOCSTI, TIOCLINUX):
         filters.add_rule(denied, "ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, request))
     if not shared_memory:
