@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import select
 import socket
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from autograder.engine.clock import Clock
 from autograder.engine.protocol import PREFIX, ProtocolError, decode, read_prefix
 
 PIECE = 1 << 20
@@ -29,6 +28,7 @@ class Channel:
         max_payload: Largest payload that is accepted, in bytes.
         specifications: Accept specifications; only the submission's end does.
         devices: Kinds of device on which tensors may be placed.
+        clock: What deadlines are read on; by default one that begins at `time.monotonic`'s time.
     """
 
     def __init__(
@@ -38,19 +38,22 @@ class Channel:
         max_payload: int,
         specifications: bool = False,
         devices: Sequence[str] = ("cpu",),
+        clock: Clock | None = None,
     ) -> None:
         self.connection = connection
         self._max_payload = max_payload
         self._specifications = specifications
         self._devices = devices
+        self._clock = clock or Clock()
         self._received = bytearray()
+        self._last_look: float | None = None  # the deadline after which there was one already
 
     def send(self, frame: bytes, *, deadline: float | None = None) -> None:
         """Sends a whole frame.
 
         Args:
             frame: What `protocol.encode` made.
-            deadline: On `time.monotonic`'s clock.
+            deadline: On the channel's clock.
 
         Raises:
             ChannelClosed: If the other side is gone.
@@ -58,7 +61,8 @@ class Channel:
         """
         view = memoryview(frame)
         while view:
-            self._wait(deadline, writing=True)
+            if not self._clock.wait([self.connection.fileno()], deadline, writing=True) or self._is_past(deadline):
+                raise OutOfTime
             try:
                 sent = self.connection.send(view[:PIECE], socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0))
             except (BlockingIOError, InterruptedError):
@@ -72,8 +76,10 @@ class Channel:
     ) -> dict[str, Any]:
         """The next message.
 
+        What has arrived is looked at before it is called late, once: after the deadline, nobody can go on sending.
+
         Args:
-            deadline: On `time.monotonic`'s clock. After `OutOfTime`, a later call goes on where this one stopped.
+            deadline: On the channel's clock. After `OutOfTime`, a later call goes on where this one stopped.
             on_bytes: Told how many bytes each frame has; may raise.
 
         Raises:
@@ -94,9 +100,9 @@ class Channel:
 
     def _fill(self, size: int, deadline: float | None) -> None:
         while len(self._received) < size:
-            self._wait(deadline, writing=False)
+            self._await_bytes(deadline)
             try:
-                piece = self.connection.recv(min(PIECE, size - len(self._received)), socket.MSG_DONTWAIT)
+                piece = self.connection.recv(PIECE, socket.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError):
                 continue
             except OSError:
@@ -105,14 +111,16 @@ class Channel:
                 raise ChannelClosed
             self._received += piece
 
-    def _wait(self, deadline: float | None, *, writing: bool) -> None:
-        ends = [self.connection]
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+    def _await_bytes(self, deadline: float | None) -> None:
+        ready = self._clock.wait([self.connection.fileno()], deadline)
+        late = self._is_past(deadline)
+        if not ready or (late and self._last_look == deadline):
             raise OutOfTime
-        readable, writable, _ = select.select([] if writing else ends, ends if writing else [], [], left)
-        if not (readable or writable):
-            raise OutOfTime
+        if late:
+            self._last_look = deadline
+
+    def _is_past(self, deadline: float | None) -> bool:
+        return deadline is not None and self._clock.now() >= deadline
 
     def close(self) -> None:
         """Closes this end."""

@@ -21,6 +21,7 @@ WORDS = {
     "died": "ProcessDied",
     "output_limit": "OutputLimit",
     "deadline": "SubmissionTimeLimit",
+    "machine": "MachineTrouble",
 }
 
 

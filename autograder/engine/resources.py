@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from autograder.engine.limits import Limits
+from autograder.engine.memory import status_bytes
 
 GROUPS = Path("/sys/fs/cgroup")
 _numbers = itertools.count()
@@ -32,7 +33,8 @@ def limit_this_process(limits: Limits, *, sandboxed: bool) -> None:
         "RLIMIT_DATA": data,
         "RLIMIT_NPROC": limits.processes if sandboxed and _counts_by_namespace() else -1,
         "RLIMIT_FSIZE": limits.file_bytes,
-        "RLIMIT_NOFILE": 1024,
+        # Pipes hold memory that nobody counts: two pages each, once a user has 64 MB of them.
+        "RLIMIT_NOFILE": 512,
         "RLIMIT_CORE": 0,
         "RLIMIT_MEMLOCK": 64 * 1024,
         "RLIMIT_MSGQUEUE": 0,
@@ -54,18 +56,7 @@ def _counts_by_namespace() -> bool:
 
 
 def _own_data() -> int:
-    return _status_bytes(os.getpid()).get("VmData", 0)
-
-
-def _status_bytes(pid: int) -> dict[str, int]:
-    """The sizes in a process's status, in bytes."""
-    sizes = {}
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            name, _, rest = line.partition(":")
-            if rest.endswith(" kB"):
-                sizes[name] = int(rest.split()[0]) * 1024
-    return sizes
+    return status_bytes(os.getpid()).get("VmData", 0)
 
 
 def descendants(pid: int) -> list[int]:
@@ -73,22 +64,13 @@ def descendants(pid: int) -> list[int]:
     found, queue = [pid], [pid]
     while queue:
         parent = queue.pop()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             for task in Path(f"/proc/{parent}/task").iterdir():
                 children = (task / "children").read_text().split()
                 fresh = [int(child) for child in children if int(child) not in found]
                 found += fresh
                 queue += fresh
     return found
-
-
-def memory_of(pids: list[int], *, shared: int) -> int:
-    """Memory of some processes, in bytes, without `shared` bytes that each of them has in common with the warm one."""
-    total = 0
-    for pid in pids:
-        sizes = _status_bytes(pid)
-        total += max(0, sizes.get("RssAnon", 0) - shared)
-    return total
 
 
 class ControlGroup:

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import select
 import shutil
-import signal
-import socket
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
-import msgpack
-
-from autograder.engine.channel import Channel, ChannelClosed, OutOfTime
+from autograder.engine.channel import ChannelClosed, OutOfTime
+from autograder.engine.clock import Clock
 from autograder.engine.launcher import Warm, shared_warm
 from autograder.engine.limits import Limits
 from autograder.engine.outputs import MESSAGE_BYTES, Collector, failure
+from autograder.engine.process import START_SECONDS, CannotStart, End, Place, Process, Status, no_time_left
 from autograder.engine.protocol import MAX_HEADER, ProtocolError, encode
 from autograder.engine.remote import RemoteStudent
-from autograder.engine.resources import ControlGroup, descendants, memory_of
 from autograder.engine.sandbox import HOME, Namespace, SandboxUnavailable, check_available, regular_files
 
-Status = Literal["ok", "error", "timeout", "died", "output_limit", "deadline"]
-START_SECONDS = 30.0
-WATCH_SECONDS = 0.02
 # How long interrupted code may take to end: a share of its limit, and this at most.
 GRACE, GRACE_SECONDS = 0.08, 3.0
 
@@ -44,7 +37,7 @@ class CellResult:
         outputs: As a notebook stores them, cut to size. The last one says so if the cell was stopped.
         status: "ok"; "error": it raised; "timeout": it was stopped after its time; "died": its process ended (a crash,
             `os._exit`, too much memory); "output_limit": it was stopped because it flooded us; "deadline": the
-            submission's time was up.
+            submission's time was up; "machine": it was stopped by the machine's trouble or ours, see `End.ours`.
         detail: For "timeout" and below: what happened, in words.
         cut: Whether output was left out.
     """
@@ -53,19 +46,6 @@ class CellResult:
     status: Status = "ok"
     detail: str = ""
     cut: bool = False
-
-
-@dataclass(frozen=True)
-class End:
-    """Why a submission's process is gone."""
-
-    status: Status
-    detail: str
-
-    @property
-    def ours(self) -> bool:
-        """Whether the machine ended it, for no reason of the submission's."""
-        return False
 
 
 def open_session(
@@ -87,6 +67,7 @@ def open_session(
 
     Raises:
         SandboxUnavailable: If there is no sandbox on this machine.
+        CannotStart: If no process could be started now; the sandbox may have worked for others before.
     """
     if sandbox:
         check_available()
@@ -103,11 +84,12 @@ class Session:
         self.limits, self.device, self.sandbox = limits, device, sandbox
         self._scratch_files = scratch_files
         self._warm = warm
-        self._opened = time.monotonic()
-        self._deadline = self._opened + limits.submission_seconds
+        self._clock = Clock()
+        self._deadline = self._clock.now() + limits.submission_seconds
         self._collector = Collector(limits)
         self._number = 0
-        self._process: _Process | None = None
+        self._process: Process | None = None
+        self._absent = End("died", "the session was closed")  # why there is no process
         self._start()
 
     def __enter__(self) -> Session:
@@ -126,12 +108,12 @@ class Session:
     @property
     def end(self) -> End | None:
         """Why the process is gone; None while it lives."""
-        return self._process.end if self._process else End("died", "the session was closed")
+        return self._process.end if self._process else self._absent
 
     @property
     def seconds_left(self) -> float:
         """Until the submission's deadline."""
-        return max(0.0, self._deadline - time.monotonic())
+        return max(0.0, self._deadline - self._clock.now())
 
     @property
     def leader(self) -> int:
@@ -139,25 +121,53 @@ class Session:
         return self._process.pid if self._process else 0
 
     def restart(self) -> None:
-        """Ends the process and starts a new one, which has run nothing. The submission's deadline stays."""
+        """Ends the process and starts a new one, which has run nothing. The submission's deadline stays.
+
+        Raises:
+            CannotStart: If no process could be started now; `end` says so, too.
+        """
         self.close()
         self._start()
 
     def _start(self) -> None:
-        self._process = _Process(
-            self.limits,
-            self._scratch_files,
+        try:
+            self._process = self._new_process()
+            self._greet()
+        except BaseException as error:
+            self.close()
+            missing = isinstance(error, SandboxUnavailable) and not _sandbox_has_worked().is_set()
+            if missing or not isinstance(error, Exception):
+                raise
+            reason = error if isinstance(error, CannotStart) else CannotStart(f"{type(error).__name__}: {error}")
+            self._absent = End("machine", str(reason))
+            raise reason from error
+        if self.sandbox:
+            _sandbox_has_worked().set()
+
+    def _new_process(self) -> Process:
+        return Process(
+            _place(self.limits, self._scratch_files, device=self.device, sandbox=self.sandbox),
+            limits=self.limits,
             device=self.device,
-            sandbox=self.sandbox,
             warm=self._warm or shared_warm(),
+            clock=self._clock,
             deadline=self._deadline,
         )
+
+    def _greet(self) -> None:
+        """Waits until the process answers: what goes wrong before that is not the submission's doing."""
+        answer = self.ask({"kind": "value", "name": ""}, START_SECONDS)
+        if isinstance(answer, End) and answer.status != "deadline":
+            assert self._process is not None
+            said = self._process.take_raw().decode(errors="replace").strip()
+            raise CannotStart(said or answer.detail)
 
     def close(self) -> None:
         """Ends the process and all that it started."""
         if self._process is not None:
             self._process.close()
             self._process = None
+            self._absent = End("died", "the session was closed")
 
     def run_cell(self, source: str) -> CellResult:
         """Runs one cell."""
@@ -168,7 +178,7 @@ class Session:
         request = {"kind": "cell", "source": source, "allowance": allowance}
         answer = self._exchange(request, self.limits.cell_seconds, collector.add, collector.most_bytes)
         if isinstance(answer, End):
-            process.wait_for_end(answer)
+            process.wait_for_end()
         collector.add_raw(process.take_raw())
         if isinstance(answer, End):
             return self._stopped(process.end or answer)
@@ -177,7 +187,7 @@ class Session:
 
     def _not_run(self) -> End:
         end = self.end or End("died", "the submission's process was gone")
-        status: Status = "deadline" if end.status == "deadline" else "died"
+        status: Status = end.status if end.status in ("deadline", "machine") else "died"
         return End(status, f"this cell was not run: {end.detail}")
 
     def _stopped(self, end: End) -> CellResult:
@@ -199,7 +209,7 @@ class Session:
         most = 2 * (self.limits.answer_bytes + MAX_HEADER)
         answer = self._exchange(request, seconds, lambda _output: None, most)
         if isinstance(answer, End):
-            self._process.wait_for_end(answer)
+            self._process.wait_for_end()
             return self._process.end or answer
         self._process.take_raw()
         return answer
@@ -219,18 +229,18 @@ class Session:
                 raise _Flood
 
         interrupted = False
-        until = min(time.monotonic() + seconds, self._deadline)
+        until = min(self._clock.now() + seconds, self._deadline)
         try:
             process.channel.send(encode({**request, "number": self._number}, layouts=True), deadline=until)
             while True:
                 try:
                     message = process.channel.receive(deadline=until, on_bytes=count)
                 except OutOfTime:
-                    if interrupted or time.monotonic() >= self._deadline:
+                    if interrupted or not self.seconds_left:
                         raise
                     interrupted = True
                     process.interrupt()
-                    until = min(time.monotonic() + min(GRACE_SECONDS, GRACE * seconds), self._deadline)
+                    until = min(self._clock.now() + min(GRACE_SECONDS, GRACE * seconds), self._deadline)
                     continue
                 if message.get("number") != self._number:
                     raise ProtocolError("an answer to another question")
@@ -241,8 +251,8 @@ class Session:
                 else:
                     raise ProtocolError("neither output nor answer")
         except OutOfTime:
-            if time.monotonic() >= self._deadline:
-                return process.kill(End("deadline", _no_time_left(self.limits)))
+            if not self.seconds_left:
+                return process.kill(End("deadline", no_time_left(self.limits)))
             return process.kill(End("timeout", _too_slow(seconds) + " and could not be interrupted"))
         except _Flood:
             return process.kill(End("output_limit", "it was stopped because it sent far more output than is stored"))
@@ -260,205 +270,25 @@ def _too_slow(seconds: float) -> str:
     return f"it took longer than {seconds:g} s"
 
 
-def _no_time_left(limits: Limits) -> str:
-    return f"the submission's time of {limits.submission_seconds:g} s was up"
+@functools.cache
+def _sandbox_has_worked() -> threading.Event:
+    """Set once this process has put a submission into a sandbox: one that is refused later is no missing sandbox."""
+    return threading.Event()
 
 
-class _Process:
-    """The process that holds the submission, in its namespaces."""
-
-    def __init__(
-        self,
-        limits: Limits,
-        scratch_files: Path | None,
-        *,
-        device: str,
-        sandbox: bool,
-        warm: Warm,
-        deadline: float,
-    ) -> None:
-        self.limits, self._deadline = limits, deadline
-        self.end: End | None = None
-        self._wanted_end: End | None = None
-        self._lock = threading.Lock()
-        self._raw = bytearray()
-        self._closed = threading.Event()
-        self._namespace: Namespace | None = None
-        self._folder: Path | None = None
-        if sandbox:
-            readable = asset_folders()
-            self._namespace = Namespace(limits=limits, scratch_files=scratch_files, readable=readable, device=device)
-        else:
-            self._folder = _copy_files(scratch_files)
-        self._group = ControlGroup.create(limits) if sys.platform == "linux" else None
-        ours, session = socket.socketpair()
-        self._lifeline, monitor = socket.socketpair()
-        output_read, output_write = os.pipe()
-        errors_read, errors_write = os.pipe()
-        self._pipes = [output_read, errors_read]
-        theirs = [session.fileno(), monitor.fileno(), output_write, errors_write]
-        if self._namespace:
-            theirs += [self._namespace.handle, self._namespace.root]
-        self.channel = Channel(ours, max_payload=limits.answer_bytes, devices=("cpu", device.split(":")[0]))
-        request = {
-            "limits": asdict(limits),
-            "sandboxed": sandbox,
-            "user": self._namespace.user if self._namespace and not self._namespace.has_users else None,
-            "device": device,
-            "max_answer": limits.answer_bytes,
-            "entrances": self._group.entrances() if self._group else [],
-            "folder": HOME if sandbox else str(self._folder),
-            "environment": _environment(HOME if sandbox else str(self._folder), limits, sandbox=sandbox),
-        }
-        try:
-            try:
-                warm.spawn(request, theirs)
-            finally:
-                session.close()
-                monitor.close()
-                os.close(output_write)
-                os.close(errors_write)
-            self.pid = self._wait_for_start()
-        except BaseException:
-            self._release()
-            raise
-        self._shared = memory_of([self.pid], shared=0) if sys.platform == "linux" else 0
-        self._watcher = threading.Thread(target=self._watch, name="submission watcher", daemon=True)
-        self._watcher.start()
-
-    def _wait_for_start(self) -> int:
-        message = self._listen(START_SECONDS)
-        pid = message.get("pid")
-        if not isinstance(pid, int):
-            reason = str(message.get("failed", "no answer"))
-            if self._namespace:
-                raise SandboxUnavailable(f"A process could not be moved into the sandbox: {reason}")
-            raise RuntimeError(f"the submission's process could not be started: {reason}")
-        return pid
-
-    def _listen(self, seconds: float) -> dict[str, Any]:
-        """The next message of the monitor, which stands outside and can be trusted."""
-        readable, _, _ = select.select([self._lifeline], [], [], seconds)
-        data = self._lifeline.recv(4096) if readable else b""
-        message: dict[str, Any] = {}
-        if data:
-            unpacker = msgpack.Unpacker()
-            unpacker.feed(data)
-            message = next(iter(unpacker))
-        return message
-
-    def interrupt(self) -> None:
-        """Asks the submission's code to stop, as Ctrl-C does."""
-        with contextlib.suppress(OSError):
-            self._lifeline.send(b"interrupt")
-
-    def kill(self, end: End) -> End:
-        """Kills everything that belongs to the submission; the first reason is the one that counts."""
-        with self._lock:
-            if self.end is None:
-                self.end = end
-        if self._namespace:
-            self._namespace.kill()
-        with contextlib.suppress(OSError):
-            self._lifeline.shutdown(socket.SHUT_WR)
-        return self.end
-
-    def gone(self) -> End:
-        """Notes that the process ended by itself, and finds out why."""
-        code = self._listen(1.0).get("exit")
-        detail = "its process ended"
-        if self._group and self._group.ran_out_of_memory():
-            detail = f"it used more than {self.limits.memory_bytes / 1e6:.0f} MB of memory"
-        elif isinstance(code, int) and code < 0:
-            with contextlib.suppress(ValueError):
-                detail = f"its process was ended by {signal.Signals(-code).name}"
-        elif isinstance(code, int):
-            detail = f"its process ended itself (exit code {code})"
-        return self.kill(End("died", detail))
-
-    def wait_for_end(self, end: End) -> None:
-        """Lets the watcher finish what it was about to say, if the process is gone."""
-        if self.end is not None:
-            self._closed.set()
-            self._watcher.join(2.0)
-
-    def take_raw(self) -> bytes:
-        """What was written past Python's streams since the last time."""
-        if self.end is None:
-            self._drain()
-        with self._lock:
-            data = bytes(self._raw)
-            self._raw.clear()
-        return data
-
-    def _watch(self) -> None:
-        """Runs in a thread: reads what bypasses Python's streams, and looks at time, memory and files."""
-        while not self._closed.is_set():
-            with contextlib.suppress(OSError, ValueError):
-                if not select.select(self._pipes, [], [], WATCH_SECONDS)[0]:
-                    self._check()
-                    continue
-            self._drain()
-            self._check()
-            # A flood waits in the pipe, and costs its author time instead of us.
-            self._closed.wait(WATCH_SECONDS)
-        self._drain()
-
-    def _drain(self) -> None:
-        with self._lock:
-            for pipe in list(self._pipes):
-                with contextlib.suppress(OSError):
-                    if not select.select([pipe], [], [], 0)[0]:
-                        continue
-                    data = os.read(pipe, 1 << 16)
-                    if not data:
-                        self._pipes.remove(pipe)
-                        os.close(pipe)
-                    room = 2 * self.limits.cell_output_bytes - len(self._raw)
-                    self._raw += data[: max(0, room)]
-
-    def _check(self) -> None:
-        if self.end is not None:
-            return
-        if time.monotonic() > self._deadline:
-            self.kill(End("deadline", _no_time_left(self.limits)))
-        size = number = 0
-        if self._namespace:
-            size, number = self._namespace.usage()
-            if number > self.limits.files:
-                self.kill(End("died", f"it wrote more than {self.limits.files} files"))
-        if sys.platform != "linux" or self._group is not None:
-            return
-        # In a namespace, orphans are adopted by the process that holds it open.
-        pids = sorted({*descendants(self.pid), *(descendants(self._namespace.pid) if self._namespace else ())})
-        if memory_of(pids, shared=self._shared) + size > self.limits.memory_bytes:
-            self.kill(End("died", f"it used more than {self.limits.memory_bytes / 1e6:.0f} MB of memory"))
-        if len(pids) > 2 * self.limits.processes:
-            self.kill(End("died", f"it started more than {self.limits.processes} processes"))
-
-    def close(self) -> None:
-        """Ends everything; when it returns, no process is left."""
-        self.kill(End("died", "the session was closed"))
-        # Without namespaces, the monitor kills everything that the submission started. Then it ends.
-        until = time.monotonic() + 10.0
-        while self._listen(max(0.0, until - time.monotonic())):
-            pass
-        self._closed.set()
-        self._watcher.join()
-        self._release()
-
-    def _release(self) -> None:
-        self.channel.close()
-        self._lifeline.close()
-        if self._namespace:
-            self._namespace.close()
-        if self._group:
-            self._group.remove()
-        for pipe in self._pipes:
-            os.close(pipe)
-        self._pipes.clear()
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+@contextlib.contextmanager
+def _place(limits: Limits, scratch_files: Path | None, *, device: str, sandbox: bool) -> Iterator[Place]:
+    """Sets up where a process lives, and takes it down again."""
+    if sandbox:
+        namespace = Namespace(limits=limits, scratch_files=scratch_files, readable=asset_folders(), device=device)
+        with contextlib.closing(namespace):
+            yield Place(namespace, HOME, _environment(HOME, limits, sandbox=True))
+        return
+    folder = _copy_files(scratch_files)
+    try:
+        yield Place(None, str(folder), _environment(str(folder), limits, sandbox=False))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def asset_folders() -> list[Path]:
@@ -496,4 +326,13 @@ def _copy_files(folder: Path | None) -> Path:
     return target
 
 
-__all__ = ["CellResult", "End", "Limits", "RemoteStudent", "SandboxUnavailable", "Session", "open_session"]
+__all__ = [
+    "CannotStart",
+    "CellResult",
+    "End",
+    "Limits",
+    "RemoteStudent",
+    "SandboxUnavailable",
+    "Session",
+    "open_session",
+]

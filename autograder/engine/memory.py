@@ -1,0 +1,137 @@
+"""How much memory a submission's processes hold, and whether the machine itself ran short of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+# Of the time, an exact look may take one part in so many; it walks through all pages of a process.
+REST = 10
+# Below this share of its memory, a machine counts as short; programs that guard it begin to kill there.
+SHORT = 0.05
+
+
+class Footprint:
+    """Memory of a submission's processes, beyond what they share with the process that they were forked from.
+
+    Counted are private memory, shared mappings (each page once, however many processes map it), what of both is
+    swapped, page tables, files in memory, and sockets, each with the largest buffers that it may have.
+
+    What the warm process shares is never counted: its size is taken off once, even where the submission has written to
+    its copy of it. The sum is then too small by this size at most.
+
+    Args:
+        pid: The first process, just forked.
+    """
+
+    def __init__(self, pid: int) -> None:
+        sizes = status_bytes(pid)
+        self._shared = _private(sizes)
+        self._tables = sizes.get("VmPTE", 0)
+        self._rest_until = 0.0
+        self._buffers = _socket_buffers()
+
+    def exceeds(self, limit: int, pids: Sequence[int], *, files: int, sockets: int) -> bool:
+        """Whether some processes hold more than a limit.
+
+        Args:
+            limit: In bytes.
+            pids: The processes.
+            files: Bytes of the files in memory; those that are mapped are counted once.
+            sockets: Number of their sockets.
+        """
+        all_sizes = {pid: status_bytes(pid) for pid in pids}
+        tables = sum(max(0, sizes.get("VmPTE", 0) - self._tables) for sizes in all_sizes.values())
+        fixed = tables + sockets * self._buffers
+        private = sum(map(_private, all_sizes.values())) - self._shared
+        mapped = sum(sizes.get("RssShmem", 0) for sizes in all_sizes.values())
+        if fixed + max(0, private) + mapped + files <= limit:
+            return False  # even with every shared page counted as often as it is mapped
+        begun = time.monotonic()
+        if begun < self._rest_until:
+            return False
+        exact = self._exact(all_sizes, files)
+        ended = time.monotonic()
+        self._rest_until = ended + REST * (ended - begun)
+        return fixed + exact > limit
+
+    def _exact(self, all_sizes: dict[int, dict[str, int]], files: int) -> int:
+        """The same with the kernel's proportional sizes, in which a page that n processes map counts 1/n in each."""
+        private = mapped = largest = 0
+        for pid, sizes in all_sizes.items():
+            # A process may hide its pages from other users; then each counts in full.
+            rollup = rollup_bytes(pid) if sizes else {}
+            private += rollup.get("Pss_Anon", sizes.get("RssAnon", 0)) + rollup.get("SwapPss", sizes.get("VmSwap", 0))
+            mapped += rollup.get("Pss_Shmem", sizes.get("RssShmem", 0))
+            largest = max(largest, _private(sizes))
+        return max(private - self._shared, largest - self._shared, 0) + max(mapped, files)
+
+
+class Machine:
+    """Whether the machine has run out of memory since this was made."""
+
+    def __init__(self) -> None:
+        self._kills = _kills()
+        self._short = False
+
+    def look(self) -> None:
+        """Notes whether memory is short just now; afterwards it cannot be seen any more."""
+        sizes = _sizes(Path("/proc/meminfo"))
+        self._short |= sizes.get("MemAvailable", 1) < SHORT * sizes.get("MemTotal", 0)
+
+    @property
+    def ran_short(self) -> bool:
+        """Whether the kernel killed somebody for memory, or memory was so short that another program may have."""
+        return self._short or _kills() > self._kills
+
+
+def status_bytes(pid: int) -> dict[str, int]:
+    """The sizes in a process's status, in bytes; none if it is gone."""
+    return _sizes(Path(f"/proc/{pid}/status"))
+
+
+def rollup_bytes(pid: int) -> dict[str, int]:
+    """The sums over a process's mappings, in bytes; none if it is gone or hides them."""
+    return _sizes(Path(f"/proc/{pid}/smaps_rollup"))
+
+
+def sockets_of(pid: int) -> int:
+    """Number of sockets in a process's network namespace, those that are on their way in a message included."""
+    for line in _lines(Path(f"/proc/{pid}/net/sockstat")):
+        if line.startswith("sockets: used "):
+            return int(line.split()[2])
+    return 0
+
+
+def _private(sizes: dict[str, int]) -> int:
+    return sizes.get("RssAnon", 0) + sizes.get("VmSwap", 0)
+
+
+def _socket_buffers() -> int:
+    """Bytes that wait in a socket at most: it is full from one buffer on, and its last message may be another one."""
+    lines = _lines(Path("/proc/sys/net/core/wmem_default"))
+    return 2 * int(lines[0]) if lines else 0
+
+
+def _kills() -> int:
+    for line in _lines(Path("/proc/vmstat")):
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    sizes = {}
+    for line in _lines(path):
+        name, _, rest = line.partition(":")
+        if rest.endswith(" kB"):
+            sizes[name] = int(rest.split()[0]) * 1024
+    return sizes
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []  # other errors are the grader's own trouble, and must not look like a process that needs no memory
