@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from autograder.exams.student import CallOptions, Outcome, Student
+from autograder.exams.student import CallOptions, Opaque, Outcome, Student, size_of
 from autograder.exams.verdict import Property, Verdict, settle
 from pset4.misconceptions import Observation, recognise
 
 MAX_TIMEOUTS = 2
 """Calls that may run into the time limit before the rest of an exam is given up."""
+MAX_BYTES = 256_000_000
+"""Bytes that may come back in one exam before the rest of it is given up; right answers need less than one million."""
+KEPT_BYTES, KEPT_SHARE = 1_000_000, 16
+"""A result is kept for the diagnosis up to this size, or this many times the size of the input, if that is more."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ class Examination:
         self._names = [p.name for p in exam.properties]
         self._symptoms: dict[str, str] = {}
         self._diagnosis = ("", "")
-        self._timeouts = 0
+        self._stopped: Counter[str] = Counter()  # calls that ran out of time, by function
+        self._bytes = 0
 
     def ask(
         self,
@@ -114,15 +120,26 @@ class Examination:
             device: Where specifications are built.
             keywords: Keyword arguments.
         """
-        if self._timeouts >= MAX_TIMEOUTS:
-            return Outcome(error="Timeout", message="not called again after several calls took too long")
+        if given_up := self._given_up():
+            return given_up
         options = CallOptions(self.exam.from_scratch, self.exam.seconds, device, keywords)
         outcome = self.student.call(function, arguments, options)
-        self._timeouts += outcome.error == "Timeout"
+        self._stopped[function] += outcome.error == "Timeout"
+        self._bytes += sum(map(size_of, (outcome.value, outcome.arguments_after, outcome.first_direction)))
         self.banned.extend(name for name in outcome.banned if name not in self.banned)
         if valid:
-            self.observations.append(Observation(function, arguments, outcome.value, outcome.error, special))
+            value = _without_excess(outcome.value, arguments)
+            self.observations.append(Observation(function, arguments, value, outcome.error, special))
         return outcome
+
+    def _given_up(self) -> Outcome | None:
+        """What a call comes to that is not made any more."""
+        if self._stopped.total() >= MAX_TIMEOUTS:
+            return Outcome(error="Timeout", message="not called again after several calls took too long")
+        if self._bytes > MAX_BYTES:
+            message = f"not called again after its results had more than {MAX_BYTES / 1e6:.0f} MB in all"
+            return Outcome(error="TooLarge", message=message)
+        return None
 
     def fail(self, name: str, reason: str = "", *, symptom: str = "") -> None:
         """Notes that a property is missed; the first reason is kept.
@@ -147,6 +164,18 @@ class Examination:
         if not self._diagnosis[0]:
             self._diagnosis = (misconception, text)
 
+    def _all_remarks(self) -> list[str]:
+        """What a grader should know: the exam's own remarks, and why calls were stopped or not made."""
+        remarks = list(self.remarks)
+        for function, times in (+self._stopped).items():
+            calls = "one of its calls" if times == 1 else f"{times} of its calls"
+            remarks.append(f"`{function}` was stopped after {self.exam.seconds:g} s in {calls}")
+        if self._stopped.total() >= MAX_TIMEOUTS:
+            remarks.append(f"after {MAX_TIMEOUTS} calls that took too long, nothing more of this exercise was called")
+        if self._bytes > MAX_BYTES:
+            remarks.append(f"results had more than {MAX_BYTES / 1e6:.0f} MB in all, and nothing more was called")
+        return remarks
+
     def verdict(self) -> Verdict:
         """The verdict on what was noted so far."""
         if self.exam.from_scratch and self.banned:
@@ -159,7 +188,7 @@ class Examination:
                 zeroed=reason,
                 diagnosis=f"Not from scratch: your code calls {named}, which this exercise does not allow.",
                 misconception="banned_call",
-                remarks=self.remarks,
+                remarks=self._all_remarks(),
             )
         name, text = self._recognised() if self.failures else ("", "")
         return settle(
@@ -168,7 +197,7 @@ class Examination:
             self.failures,
             diagnosis=text,
             misconception=name,
-            remarks=self.remarks,
+            remarks=self._all_remarks(),
         )
 
     def _recognised(self) -> tuple[str, str]:
@@ -179,3 +208,11 @@ class Examination:
         if found:
             return found.name, found.describe()
         return next(((self._symptoms[n], self.failures[n]) for n in self._names if n in self._symptoms), ("", ""))
+
+
+def _without_excess(value: Any, arguments: Sequence[Any]) -> Any:
+    """The value, or a small stand-in for one that is far larger than any answer: all of an exam's are kept."""
+    size = size_of(value)
+    if size <= max(KEPT_BYTES, KEPT_SHARE * size_of(arguments)):
+        return value
+    return Opaque(f"{type(value).__name__} of {size} bytes")

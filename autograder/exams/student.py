@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -51,6 +53,19 @@ class Opaque:
     """Stands for a returned value of a kind that no exercise asks for."""
 
     type_name: str
+
+
+def size_of(value: Any) -> int:
+    """Bytes that a value keeps, roughly: of tensors and texts, and some for each other item."""
+    if isinstance(value, Tensor):
+        return int(value.untyped_storage().nbytes())
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, (list, tuple)):
+        return sum(map(size_of, value)) + 8 * len(value)
+    if isinstance(value, dict):
+        return sum(size_of(item) for pair in value.items() for item in pair)
+    return 8
 
 
 @dataclass(frozen=True)
