@@ -17,6 +17,7 @@ from autograder.exams import (
     EXAMS,
     CallOptions,
     Exam,
+    Examination,
     LocalStudent,
     Opaque,
     Outcome,
@@ -26,6 +27,7 @@ from autograder.exams import (
     seed_from_environment,
     settle,
 )
+from autograder.exams.exam import MAX_BYTES
 from autograder.exams.local import as_data, clone_with_layout
 from autograder.exams.torch_state import TorchState, neutral_torch
 from pset4 import checks
@@ -290,6 +292,76 @@ def test_a_bare_except_does_not_outlive_the_time_limit():
         before = time.monotonic()
         student.call("stubborn", (), CallOptions(seconds=0.1))
     assert time.monotonic() - before < 3
+
+
+class Scripted:
+    """A student whose calls have outcomes that a test has written."""
+
+    def __init__(self, outcomes):
+        self.outcomes, self.calls = iter(outcomes), 0
+
+    def call(self, function, arguments, options=None):
+        self.calls += 1
+        return next(self.outcomes)
+
+    def value(self, name):
+        raise AssertionError("not asked for")
+
+
+def under_way(outcomes):
+    return Examination(EXAMS["p1a_conv1d"], Scripted(outcomes), seed=1)
+
+
+LATE = Outcome(error="Timeout", message="a text of the student's process")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "remarks"),
+    [
+        ([Outcome(value=1.0)] * 2, []),
+        ([LATE, Outcome(value=1.0)], ["`conv1d` was stopped after {} s in one of its calls"]),
+        (
+            [LATE, LATE],
+            [
+                "`conv1d` was stopped after {} s in 2 of its calls",
+                "after 2 calls that took too long, nothing more of this exercise was called",
+            ],
+        ),
+    ],
+)
+def test_a_call_that_runs_out_of_time_leaves_a_remark(outcomes, remarks):
+    examination = under_way(outcomes)
+    for _ in outcomes:
+        examination.ask("conv1d", torch.ones(3), torch.ones(1))
+    seconds = f"{examination.exam.seconds:g}"
+    assert list(examination.verdict().remarks) == [remark.format(seconds) for remark in remarks]
+
+
+def test_answers_that_no_exercise_could_have_are_not_kept():
+    huge, plain = torch.zeros(10_000_000), torch.ones(3)
+    examination = under_way([Outcome(value=huge), Outcome(value=[huge, 1.0]), Outcome(value=plain)])
+    assert examination.ask("conv1d", torch.ones(3), torch.ones(1)).value is huge
+    for _ in range(2):
+        examination.ask("conv1d", torch.ones(3), torch.ones(1))
+    assert [type(kept.value) for kept in examination.observations] == [Opaque, Opaque, torch.Tensor]
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        Outcome(value=torch.zeros(16_000_000)),
+        Outcome(value=1.0, arguments_after=(torch.zeros(16_000_000), None)),
+        Outcome(value=1.0, first_direction=torch.zeros(16_000_000)),
+        Outcome(value=torch.zeros(16_000_000)[:1]),
+    ],
+    ids=["value", "arguments", "direction", "a small part of much"],
+)
+def test_an_exam_takes_so_many_bytes_and_no_more(large):
+    examination = under_way([large] * 100)
+    outcomes = [examination.ask("conv1d", torch.ones(3), torch.ones(1)) for _ in range(100)]
+    assert examination.student.calls * 64_000_000 <= MAX_BYTES + 64_000_000
+    assert outcomes[-1].error == "TooLarge" and "MB" in outcomes[-1].message
+    assert any("nothing more was called" in remark for remark in examination.verdict().remarks)
 
 
 def test_hidden_inputs_cannot_be_smuggled_out_by_errors():

@@ -5,13 +5,16 @@ Without bubblewrap these tests fail, and the error says how to install it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,12 +23,13 @@ from typing import Any
 
 import pytest
 
-from autograder.engine import sandbox
+from autograder.engine import memory, sandbox
 from autograder.engine.launcher import Warm
 from autograder.engine.limits import Limits
+from autograder.engine.memory import Footprint, Machine, sockets_of
 from autograder.engine.resources import ControlGroup
 from autograder.engine.sandbox import SandboxUnavailable, check_available
-from autograder.engine.session import CellResult, Session, open_session
+from autograder.engine.session import CannotStart, CellResult, Session, _sandbox_has_worked, open_session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Split, so that the code of these tests does not hold what they look for.
@@ -302,6 +306,18 @@ MEMORY_HOGS = {
     "shared memory": "import mmap\nkept = [mmap.mmap(-1, 100_000_000) for _ in range(12)]",
     "anonymous files": "import os\nos.memfd_create('x')",
     "tensors": "import torch\nkept = [torch.ones(25_000_000) for _ in range(12)]",
+    "mapped zeros": """
+        import mmap, os
+        zeros, kept = os.open('/dev/zero', os.O_RDWR), []
+        for _ in range(12):
+            kept.append(mmap.mmap(zeros, 100_000_000)); kept[-1].write(bytes(100_000_000))
+        """,
+    "page tables": """
+        import mmap
+        reserved = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
+        kept = mmap.mmap(-1, 2**42, flags=reserved, prot=mmap.PROT_READ)
+        for place in range(0, 2**42, 2**21): kept[place]
+        """,
 }
 
 
@@ -317,6 +333,257 @@ def test_no_way_round_the_memory_limit(grouped: str, session: Session, name: str
         assert result.status in ("error", "died")
     session.restart()
     assert run(session, "print(1)") == "1\n"
+
+
+SHARED_MEMORY = "import mmap, os, time\nkept = []\ndef share(size):\n    kept.append(mmap.mmap(-1, size))\n" + (
+    "    for place in range(0, size, 4096): kept[-1][place] = 1\n"
+)
+# Everything that keeps memory in the kernel: what is on its way in a message has no descriptor any more.
+SOCKETS = """
+import array, os, socket, time
+def fill():
+    kept = []
+    try:
+        while True:
+            pair = socket.socketpair()
+            kept += pair
+            for end in pair:
+                end.setblocking(False)
+                try:
+                    while True: end.send(bytes(65536))
+                except BlockingIOError: pass
+    except OSError: pass
+    return kept
+"""
+UNCOUNTED = {
+    "shared memory": SHARED_MEMORY + "for _ in range(12): share(100_000_000)",
+    "shared memory of many": SHARED_MEMORY
+    + "for _ in range(12):\n    if os.fork() == 0:\n        share(100_000_000); time.sleep(60)\ntime.sleep(10)",
+    "sockets": SOCKETS
+    + "for _ in range(10):\n    if os.fork() == 0:\n        kept = fill(); time.sleep(60)\ntime.sleep(10)",
+}
+
+
+@pytest.fixture
+def ungrouped(warm: Warm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A submission whose memory is only watched, and which may share memory without a file, as on a GPU."""
+    monkeypatch.setattr(ControlGroup, "create", lambda _limits: None)
+    with open_session(limits=QUICK, device="cuda", warm=warm) as session:
+        yield session
+
+
+@pytest.mark.parametrize("name", UNCOUNTED)
+def test_memory_that_is_nobody_s_own_is_counted(ungrouped: Session, name: str) -> None:
+    result = ungrouped.run_cell(UNCOUNTED[name])
+    assert (result.status, result.detail) == ("died", "it used more than 400 MB of memory")
+    assert ungrouped.end is not None and not ungrouped.end.ours
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SHARED_MEMORY + "share(200_000_000)",
+        "import os, time\nkept = [bytearray(b'x') * 200_000_000]",
+        "import os, time\nkept = []",
+    ],
+    ids=["shared", "copied when written", "of the warm process"],
+)
+def test_memory_that_several_processes_share_is_counted_once(ungrouped: Session, source: str) -> None:
+    children = """
+for _ in range(10):
+    if os.fork() == 0:
+        sum(block[place] for block in kept for place in range(0, len(block), 4096))
+        time.sleep(1)
+        os._exit(0)
+for _ in range(10): os.wait()
+"""
+    run(ungrouped, source + children)
+
+
+def test_sockets_are_counted_wherever_they_are(ungrouped: Session) -> None:
+    send = """
+import array, socket
+a, b = socket.socketpair()
+for _ in range(50):
+    one, other = socket.socketpair()
+    a.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [one.fileno(), other.fileno()]))])
+    one.close(); other.close()
+"""
+    before = sockets_of(ungrouped.leader)
+    run(ungrouped, send)
+    assert sockets_of(ungrouped.leader) == before + 102
+
+
+def test_buffers_of_sockets_keep_their_size(session: Session) -> None:
+    enlarge = "a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)"
+    result = session.run_cell(f"import socket\na, b = socket.socketpair()\n{enlarge}")
+    assert result.status == "error" and "PermissionError" in str(result.outputs)
+
+
+def test_zeros_can_be_read(session: Session) -> None:
+    assert run(session, "print(open('/dev/zero', 'rb').read(3))") == "b'\\x00\\x00\\x00'\n"
+
+
+def test_a_limit_that_cannot_be_watched_ends_the_submission(
+    ungrouped: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Footprint, "exceeds", fail)
+    ungrouped.run_cell("import time\ntime.sleep(10)")
+    assert ungrouped.end is not None and ungrouped.end.ours and "Too many open files" in ungrouped.end.detail
+
+
+# Whose fault it is
+
+
+KILLS = "import os, signal\nos.kill(os.getpid(), signal.{})"
+
+
+@pytest.mark.parametrize(
+    ("source", "short", "ours"),
+    [
+        (KILLS.format("SIGKILL"), False, False),
+        (KILLS.format("SIGTERM"), False, False),
+        (KILLS.format("SIGKILL"), True, True),  # as the kernel does
+        (KILLS.format("SIGTERM"), True, True),  # as earlyoom does
+        (KILLS.format("SIGSEGV"), True, False),
+        ("import os\nos._exit(9)", True, False),
+    ],
+)
+def test_a_process_is_the_machine_s_victim_only_if_memory_was_short(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch, source: str, short: bool, ours: bool
+) -> None:
+    monkeypatch.setattr(Machine, "ran_short", short)
+    with open_session(limits=QUICK, warm=warm) as session:
+        result = session.run_cell(source)
+        assert session.end is not None and session.end.ours == ours
+        assert result.status == ("machine" if ours else "died")
+        assert session.run_cell("1").status == result.status
+
+
+def test_a_submission_that_fills_its_own_memory_is_nobody_s_victim(
+    grouped: str, warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Machine, "ran_short", True)
+    hog = "import os\nfor _ in range(12):\n    if os.fork() == 0: break\nkept = b'x' * 300_000_000\nos.wait()"
+    with open_session(limits=QUICK, warm=warm) as session:
+        result = session.run_cell(hog)
+        assert result.status != "machine" and not (session.end and session.end.ours), grouped
+
+
+@pytest.mark.parametrize(
+    ("vmstat", "meminfo", "short"),
+    [
+        ("oom_kill 3\n", "MemTotal: 1000 kB\nMemAvailable: 500 kB\n", False),
+        ("oom_kill 4\n", "MemTotal: 1000 kB\nMemAvailable: 500 kB\n", True),
+        ("oom_kill 3\n", "MemTotal: 1000 kB\nMemAvailable: 40 kB\n", True),
+        ("", "", False),
+    ],
+)
+def test_the_kernel_says_whether_memory_was_short(
+    monkeypatch: pytest.MonkeyPatch, vmstat: str, meminfo: str, short: bool
+) -> None:
+    said = {"/proc/vmstat": "oom_kill 3\n" if vmstat else "", "/proc/meminfo": meminfo}
+    monkeypatch.setattr(memory, "_lines", lambda path: said[str(path)].splitlines())
+    machine = Machine()
+    said["/proc/vmstat"] = vmstat
+    machine.look()
+    said["/proc/meminfo"] = ""  # it was freed when somebody was killed
+    assert machine.ran_short == short
+
+
+def test_a_watcher_outside_that_is_killed_is_not_the_student_s_fault(session: Session) -> None:
+    status = Path(f"/proc/{session.leader}/status").read_text()
+    monitor = int(status.partition("PPid:")[2].split()[0])
+    os.kill(monitor, signal.SIGKILL)
+    result = session.run_cell("import time\ntime.sleep(1)\nimport os\nos._exit(0)")
+    assert result.status == "machine" and session.end is not None and session.end.ours
+
+
+# What cannot be started
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_warm_process_that_is_gone_is_our_fault() -> None:
+    gone = Warm()
+    gone.wait_until_ready()
+    gone.process.kill()
+    gone.process.wait()
+    with pytest.raises(CannotStart, match="warm process is gone"):
+        open_session(limits=QUICK, warm=gone)
+    gone.close()
+
+
+def test_without_descriptors_nothing_starts_and_nothing_is_left_open(warm: Warm) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before, failures = open_descriptors(), 0
+    for room in range(30):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before + room, hard))
+        try:
+            open_session(limits=QUICK, warm=warm, sandbox=False).close()
+        except CannotStart:
+            failures += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert open_descriptors() <= before
+    assert 0 < failures < 30
+
+
+@pytest.mark.parametrize(
+    ("part", "step"), [(ControlGroup, "create"), (Warm, "spawn"), (Footprint, "__init__"), (threading.Thread, "start")]
+)
+def test_a_start_that_fails_half_way_leaves_nothing_open(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch, part: type, step: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    before = open_descriptors()
+    monkeypatch.setattr(part, step, fail)
+    with pytest.raises(CannotStart, match="Cannot allocate memory"):
+        open_session(limits=QUICK, warm=warm)
+    assert open_descriptors() <= before
+
+
+def test_a_machine_without_processes_starts_nothing(warm: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(sandbox.subprocess, "Popen", fail)
+    with pytest.raises(CannotStart, match=r"Resource temporarily unavailable.*not the student's"):
+        open_session(limits=QUICK, warm=warm)
+
+
+def test_a_process_that_cannot_enter_its_control_group_has_not_started(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ControlGroup, "entrances", lambda _group: ["/dev/full"])
+    monkeypatch.setattr(ControlGroup, "create", lambda _limits: ControlGroup({}, 2))
+    monkeypatch.setattr(ControlGroup, "ran_out_of_memory", lambda _group: False)
+    with pytest.raises(CannotStart):
+        open_session(limits=QUICK, warm=warm)
+
+
+def test_a_sandbox_that_is_refused_later_is_not_a_missing_one(session: Session, refusing: str) -> None:
+    with pytest.raises(CannotStart, match=refusing):
+        session.restart()
+    assert session.end is not None and session.end.ours and refusing in session.end.detail
+    assert session.run_cell("1").status == "machine"
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A bubblewrap that refuses; what it says."""
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sandbox, "_bubblewrap", lambda: str(program))
+    return "No permissions"
 
 
 def children_alive(session: Session) -> int:
@@ -727,12 +994,9 @@ def test_a_machine_without_bubblewrap_says_how_to_get_it(monkeypatch: pytest.Mon
         sandbox._bubblewrap.cache_clear()
 
 
-def test_a_machine_that_forbids_namespaces_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    refusing = tmp_path / "bwrap"
-    refusing.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
-    refusing.chmod(0o755)
-    monkeypatch.setattr(sandbox, "_bubblewrap", lambda: str(refusing))
-    with pytest.raises(SandboxUnavailable, match=r"No permissions(.|\n)*Docker"):
+def test_a_machine_that_forbids_namespaces_says_so(refusing: str) -> None:
+    _sandbox_has_worked.cache_clear()
+    with pytest.raises(SandboxUnavailable, match=rf"{refusing}(.|\n)*Docker"):
         open_session()
 
 

@@ -60,10 +60,13 @@ class Footprint:
         """The same with the kernel's proportional sizes, in which a page that n processes map counts 1/n in each."""
         private = mapped = largest = 0
         for pid, sizes in all_sizes.items():
-            # A process may hide its pages from other users; then each counts in full.
-            rollup = rollup_bytes(pid) if sizes else {}
-            private += rollup.get("Pss_Anon", sizes.get("RssAnon", 0)) + rollup.get("SwapPss", sizes.get("VmSwap", 0))
-            mapped += rollup.get("Pss_Shmem", sizes.get("RssShmem", 0))
+            try:
+                rollup = rollup_bytes(pid)
+            except PermissionError:  # it hides its pages; then each counts in full
+                rollup = {"Pss_Anon": sizes.get("RssAnon", 0), "Pss_Shmem": sizes.get("RssShmem", 0)}
+            # Kernels before 5.3 give the sum of all kinds only.
+            private += rollup.get("Pss_Anon", rollup.get("Pss", 0)) + rollup.get("SwapPss", 0)
+            mapped += rollup.get("Pss_Shmem", 0)
             largest = max(largest, _private(sizes))
         return max(private - self._shared, largest - self._shared, 0) + max(mapped, files)
 
@@ -92,7 +95,11 @@ def status_bytes(pid: int) -> dict[str, int]:
 
 
 def rollup_bytes(pid: int) -> dict[str, int]:
-    """The sums over a process's mappings, in bytes; none if it is gone or hides them."""
+    """The sums over a process's mappings, in bytes; none if it is gone.
+
+    Raises:
+        PermissionError: If it hides them.
+    """
     return _sizes(Path(f"/proc/{pid}/smaps_rollup"))
 
 
@@ -133,5 +140,5 @@ def _sizes(path: Path) -> dict[str, int]:
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except (FileNotFoundError, ProcessLookupError):
         return []  # other errors are the grader's own trouble, and must not look like a process that needs no memory

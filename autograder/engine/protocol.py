@@ -321,6 +321,7 @@ def decode(
 
     Raises:
         ProtocolError: For everything that is not a message, whatever the bytes are.
+        MemoryError: If there is no memory for it on this side: the sizes in a frame are bounded by its own.
     """
     try:
         forms = msgpack.unpackb(
@@ -333,12 +334,12 @@ def decode(
             max_map_len=100,
             max_ext_len=0,
         )
-    except (ValueError, msgpack.exceptions.UnpackException, RecursionError, MemoryError) as error:
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
         raise ProtocolError(f"the header is not msgpack ({type(error).__name__})") from None
     if type(forms) is not dict or not all(type(key) is str for key in forms):
         raise ProtocolError("a message maps names to values")
     unpacker = Unpacker(payload, specifications=specifications, devices=devices)
     try:
         return {key: unpacker.unpack(form) for key, form in forms.items()}
-    except (ValueError, RuntimeError, OverflowError, MemoryError) as error:
+    except (ValueError, RuntimeError, OverflowError) as error:
         raise ProtocolError(f"a value could not be read ({type(error).__name__})") from None

@@ -87,7 +87,7 @@ class Session:
         self._clock = Clock()
         self._deadline = self._clock.now() + limits.submission_seconds
         self._collector = Collector(limits)
-        self._number = 0
+        self._number = -1  # of the last question; the greeting is number 0
         self._process: Process | None = None
         self._absent = End("died", "the session was closed")  # why there is no process
         self._start()
@@ -228,10 +228,11 @@ class Session:
             if counted > most_bytes:
                 raise _Flood
 
+        frame = encode({**request, "number": self._number}, layouts=True)
         interrupted = False
         until = min(self._clock.now() + seconds, self._deadline)
         try:
-            process.channel.send(encode({**request, "number": self._number}, layouts=True), deadline=until)
+            process.channel.send(frame, deadline=until)
             while True:
                 try:
                     message = process.channel.receive(deadline=until, on_bytes=count)
@@ -258,6 +259,8 @@ class Session:
             return process.kill(End("output_limit", "it was stopped because it sent far more output than is stored"))
         except ProtocolError as error:
             return process.kill(End("died", f"its process sent something that is not an answer ({error})"))
+        except MemoryError:
+            return process.kill(End("machine", "the grader had no memory left for an answer"))
         except ChannelClosed:
             return process.gone()
 
