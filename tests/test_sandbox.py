@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from autograder.engine import memory, sandbox
+from autograder.engine import memory, resources, sandbox
 from autograder.engine.launcher import Warm
 from autograder.engine.limits import Limits
 from autograder.engine.memory import Footprint, Machine, sockets_of
@@ -422,6 +422,22 @@ def test_buffers_of_sockets_keep_their_size(session: Session) -> None:
 
 def test_zeros_can_be_read(session: Session) -> None:
     assert run(session, "print(open('/dev/zero', 'rb').read(3))") == "b'\\x00\\x00\\x00'\n"
+
+
+def test_a_control_group_that_takes_no_limit_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is then watched, as where there are no control groups."""
+    made: list[Path] = []
+    make = resources._make
+
+    def noted(parent: Path) -> Path | None:
+        path = make(parent)
+        made.extend([path] if path else [])
+        return path
+
+    monkeypatch.setattr(resources, "_make", noted)
+    monkeypatch.setattr(resources, "_write", lambda _path, _value: False)
+    assert ControlGroup.create(QUICK) is None
+    assert not any(path.exists() for path in made)
 
 
 def test_a_limit_that_cannot_be_watched_ends_the_submission(

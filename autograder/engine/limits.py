@@ -13,8 +13,10 @@ class Limits:
 
     Attributes:
         cell_seconds: Wall time of one cell. It is interrupted first, so that its kernel may live on, then killed.
-        submission_seconds: Wall time from opening the session to its end, over all cells, calls and restarts.
-        memory_bytes: Memory of all its processes together, beyond what it shares with the warm process.
+        submission_seconds: Wall time from opening the session to its end, over all cells, calls and restarts. Neither
+            this nor a cell's time runs on while the grader is stopped.
+        memory_bytes: Memory of all its processes together (private, shared, in files, in sockets), beyond what it
+            shares with the warm process.
         processes: Processes and threads at one time.
         output_bytes: Stored output of the whole notebook.
         cell_output_bytes: Stored output of one cell.

@@ -194,15 +194,18 @@ class Process:
 
     def gone(self) -> End:
         """Notes that the process ended by itself, and finds out why."""
-        return self.kill(self._reason(self._listen(EXIT_SECONDS).get("exit")))
+        return self.kill(self._reason(self._listen(EXIT_SECONDS)))
 
-    def _reason(self, code: int | None) -> End:
+    def _reason(self, message: dict[str, Any]) -> End:
+        """What the monitor's last message says about the end; the message is empty where there was none."""
+        code = message.get("exit")
         if self._group and self._group.ran_out_of_memory():
             return self._too_much_memory()
         if code in KILLED and self._machine.ran_short:
             return End("machine", "its process was killed while the machine was short of memory")
-        if code is None and self._monitor_is_gone and self._namespace:
-            return End("machine", "the process that watched over it was killed from outside")
+        # In a sandbox, no submission reaches the monitor.
+        if code is None and self._namespace and (message or self._monitor_is_gone):
+            return End("machine", f"the process beside it failed ({message.get('failed', 'it was killed')})")
         if code is None:
             return End("died", "its process ended")
         if code >= 0:

@@ -102,11 +102,13 @@ class ControlGroup:
                 if path is not None:
                     folders[controller] = path
         group = cls(folders, 1)
-        for controller, path in folders.items():
-            for name, value in settings[controller]:
-                _write(path / name, value)
-        if "memory" not in folders:
-            group.remove()
+        written = {
+            name: _write(path / name, value)
+            for controller, path in folders.items()
+            for name, value in settings[controller]
+        }
+        if not written.get("memory.limit_in_bytes"):
+            group.remove()  # a group without its limit would keep us from watching
             return None
         return group
 
@@ -125,11 +127,13 @@ class ControlGroup:
                     continue
                 path = _make(parent)
                 if path is not None:
-                    _write(path / "memory.max", limits.memory_bytes)
-                    _write(path / "memory.swap.max", 0)
-                    _write(path / "memory.oom.group", 1)
-                    _write(path / "pids.max", limits.processes)
-                    return cls({"memory": path}, 2)
+                    group = cls({"memory": path}, 2)
+                    if _write(path / "memory.max", limits.memory_bytes):
+                        _write(path / "memory.swap.max", 0)
+                        _write(path / "memory.oom.group", 1)
+                        _write(path / "pids.max", limits.processes)
+                        return group
+                    group.remove()
         return None
 
     def entrances(self) -> list[str]:
@@ -190,6 +194,9 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _write(path: Path, value: int) -> None:
-    with contextlib.suppress(OSError):
+def _write(path: Path, value: int) -> bool:
+    try:
         path.write_text(str(value))
+    except OSError:
+        return False
+    return True

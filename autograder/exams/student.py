@@ -22,7 +22,8 @@ class Outcome:
         value: The returned value: a tensor, a number, a string, None, or lists and tuples of them. Anything else
             arrives as an `Opaque`.
         error: Name of the exception's type, or "" if the call returned ("Timeout" if it was stopped,
-            "MissingName" if the student's code does not define the function).
+            "MissingName" if the student's code does not define the function, "Died" if its process was gone, "TooLarge"
+            if the exam had taken so many bytes already that it was not called).
         message: The exception's message, at most 500 characters.
         arguments_after: The tensors among the arguments as they were after the call, by position; None elsewhere.
         banned: Names of banned calls that were observed, in order, without repeats.
