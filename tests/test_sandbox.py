@@ -400,6 +400,20 @@ for _ in range(10): os.wait()
     run(ungrouped, source + children)
 
 
+def test_memory_that_grows_is_seen_while_exact_looks_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {1: 0, 2: 0}
+    monkeypatch.setattr(memory, "status_bytes", lambda pid: {"RssAnon": 600 * MB + own[pid]})
+    monkeypatch.setattr(memory, "rollup_bytes", lambda pid: {"Pss_Anon": 300 * MB + own[pid]})
+    monkeypatch.setattr(memory, "_socket_buffers", lambda: 0)
+    footprint = Footprint(1)
+    assert not footprint.exceeds(400 * MB, [1, 2], files=0, sockets=0)
+    footprint._rest_until = time.monotonic() + 3600
+    own[2] = 300 * MB
+    assert not footprint.exceeds(400 * MB, [1, 2], files=0, sockets=0)
+    own[2] = 500 * MB
+    assert footprint.exceeds(400 * MB, [1, 2], files=0, sockets=0)
+
+
 def test_sockets_are_counted_wherever_they_are(ungrouped: Session) -> None:
     send = """
 import array, socket

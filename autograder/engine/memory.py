@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# Of the time, an exact look may take one part in so many; it walks through all pages of a process.
-REST = 10
+# An exact look walks through all pages of a process; while memory does not grow, it may take one part in so many of
+# the time. What a process overwrites of its copy of shared memory is growth that only an exact look sees.
+REST, LONGEST_REST = 10, 0.5
 # Below this share of its memory, a machine counts as short; programs that guard it begin to kill there.
 SHORT = 0.05
 
@@ -29,8 +30,10 @@ class Footprint:
         sizes = status_bytes(pid)
         self._shared = _private(sizes)
         self._tables = sizes.get("VmPTE", 0)
-        self._rest_until = 0.0
         self._buffers = _socket_buffers()
+        self._rest_until = 0.0
+        self._known = 0  # what the last exact look found, and the plain sizes then
+        self._plain: dict[int, int] = {}
 
     def exceeds(self, limit: int, pids: Sequence[int], *, files: int, sockets: int) -> bool:
         """Whether some processes hold more than a limit.
@@ -43,18 +46,18 @@ class Footprint:
         """
         all_sizes = {pid: status_bytes(pid) for pid in pids}
         tables = sum(max(0, sizes.get("VmPTE", 0) - self._tables) for sizes in all_sizes.values())
-        fixed = tables + sockets * self._buffers
-        private = sum(map(_private, all_sizes.values())) - self._shared
-        mapped = sum(sizes.get("RssShmem", 0) for sizes in all_sizes.values())
-        if fixed + max(0, private) + mapped + files <= limit:
+        room = limit - tables - sockets * self._buffers
+        plain = {pid: _private(sizes) + sizes.get("RssShmem", 0) for pid, sizes in all_sizes.items()}
+        if max(0, sum(plain.values()) - self._shared) + files <= room:
             return False  # even with every shared page counted as often as it is mapped
-        begun = time.monotonic()
-        if begun < self._rest_until:
+        plain[0] = files
+        growth = sum(max(0, size - self._plain.get(pid, 0)) for pid, size in plain.items())
+        if time.monotonic() < self._rest_until and self._known + growth <= room:
             return False
-        exact = self._exact(all_sizes, files)
-        ended = time.monotonic()
-        self._rest_until = ended + REST * (ended - begun)
-        return fixed + exact > limit
+        begun = time.thread_time()
+        self._known, self._plain = self._exact(all_sizes, files), plain
+        self._rest_until = time.monotonic() + min(LONGEST_REST, REST * (time.thread_time() - begun))
+        return self._known > room
 
     def _exact(self, all_sizes: dict[int, dict[str, int]], files: int) -> int:
         """The same with the kernel's proportional sizes, in which a page that n processes map counts 1/n in each."""
