@@ -20,9 +20,10 @@ from autograder.engine.faults import Witness, our_fault, undefined_name
 from autograder.engine.inventory import IN_USE, Inventory, differences, inventory
 from autograder.engine.limits import Limits
 from autograder.engine.present import cell_name, displayed, exercise_of, grade_id, is_students, is_written
+from autograder.engine.process import CannotStart, End
 from autograder.engine.rebuild import names_defined
 from autograder.engine.sandbox import Namespace
-from autograder.engine.session import CellResult, End, Session, open_session
+from autograder.engine.session import CellResult, Session, open_session
 from autograder.engine.staging import Arrival
 from autograder.engine.store import Bundle, CannotStore, Key, Status, Store, fingerprint
 from autograder.engine.versions import judging_code
@@ -40,6 +41,7 @@ STOPPED = {
     "died": "kernel died",
     "output_limit": "output limit",
     "deadline": "time limit of the whole notebook",
+    "machine": "the machine ended it",
 }
 
 
@@ -223,7 +225,8 @@ class _Run:
             raise
         except Exception as error:
             # The sandbox, the process, the machine: whatever it was, it was not the student.
-            self.fault = f"the notebook could not be run on this machine ({type(error).__name__}: {error})"
+            said = str(error) if isinstance(error, CannotStart) else f"{type(error).__name__}: {error}"
+            self.fault = f"the notebook could not be run on this machine ({said})"
             self._all_cells()
         finally:
             self.session = None
