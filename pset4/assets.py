@@ -8,6 +8,10 @@
 
 Nothing is used before its checksum is right. A file whose checksum nobody has published is accepted once, its checksum
 is recorded in the cache folder, and it must be the same from then on.
+
+Grading sets `PSET4_REQUIRED` ("name=sha256,name=sha256"), so that the submission's process and the grader use the same
+bytes: exactly the files that it names are used, from cache or mirror. One that is not there with that checksum is an
+error, which no substitute hides; one that it does not name counts as unavailable, even if it is there.
 """
 
 from __future__ import annotations
@@ -160,6 +164,26 @@ def is_offline() -> bool:
     return os.environ.get("PSET4_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}
 
 
+def required_hashes() -> dict[str, str] | None:
+    """Names and checksums of the files that `PSET4_REQUIRED` asks for; None where it is not set.
+
+    Raises:
+        AssetError: If it is not a list of the form "name=sha256,name=sha256".
+    """
+    text = os.environ.get("PSET4_REQUIRED")
+    if text is None:
+        return None
+    pairs = [part.rpartition("=")[::2] for part in text.split(",") if part]
+    if not all(name and _is_sha256(sha256) for name, sha256 in pairs):
+        raise AssetError(f"PSET4_REQUIRED must be a list name=sha256,name=sha256, not {text!r}; unset it")
+    return dict(pairs)
+
+
+def required_variable(checksums: Mapping[str, str]) -> str:
+    """The value of `PSET4_REQUIRED` that asks for these files."""
+    return ",".join(f"{name}={sha256}" for name, sha256 in sorted(checksums.items()))
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     status = path.stat()
@@ -262,9 +286,13 @@ def fetch(name: str, *, patience: Patience | None = None, ask_again: bool = Fals
     Raises:
         KeyError: If the manifest has no such file.
         ChecksumError: If the file that was found or downloaded is wrong; it is not kept.
+        AssetError: If `PSET4_REQUIRED` names the file and it is not there as it should be.
         AssetUnavailableError: If the file is in neither cache nor mirror and cannot be downloaded.
     """
     asset = find_asset(name)
+    required = required_hashes()
+    if required is not None:
+        return _fetch_required(asset, required)
     if ask_again:
         _unreachable_hosts.clear()
     if expected_hash(asset) is not None and (path := _ready(asset)):
@@ -273,6 +301,19 @@ def fetch(name: str, *, patience: Patience | None = None, ask_again: bool = Fals
         raise _offline(asset)
     with _locked(asset.name):
         return _fetch_locked(asset, patience)
+
+
+def _fetch_required(asset: Asset, required: Mapping[str, str]) -> Path:
+    if asset.name not in required:
+        raise _unavailable(asset, ["PSET4_REQUIRED does not name it"], "could not be found or fetched (offline)")
+    paths = [path for path, _ in places_of(asset)]
+    for path in paths:
+        if path.is_file() and sha256_of(path) == required[asset.name]:
+            return path
+    raise AssetError(
+        f"{asset.name} with SHA-256 {required[asset.name]} is in none of {', '.join(map(str, paths))}; PSET4_REQUIRED "
+        "says that the grader has it, and nothing takes its place while grading. Grade again from the start"
+    )
 
 
 def _ready(asset: Asset) -> Path | None:

@@ -46,6 +46,11 @@ def data_folder() -> Path:
     return _beside_or_inside("data")
 
 
+def settings_file() -> Path:
+    """The file `pset4.toml` that this package reads."""
+    return _beside_or_inside("pset4.toml")
+
+
 def load_settings(path: Path | None = None) -> Settings:
     """Reads `pset4.toml`.
 
@@ -55,7 +60,7 @@ def load_settings(path: Path | None = None) -> Settings:
     Raises:
         ValueError: If a setting is missing, or an iteration count is not a positive integer.
     """
-    path = path or _beside_or_inside("pset4.toml")
+    path = path or settings_file()
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     grading = table.get("grading", {})
     try:

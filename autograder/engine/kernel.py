@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import getpass
 import io
 import json
 import os
@@ -24,15 +25,12 @@ from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.pylabtools import activate_matplotlib
-from matplotlib_inline.backend_inline import configure_inline_support
-from matplotlib_inline.config import InlineBackend
 from PIL import Image
 from traitlets.config import Config
 
 from autograder.engine.channel import Channel
 from autograder.engine.inventory import IN_USE, inventory, modules, packages_in
+from autograder.engine.magics import HeadlessShell, show_figures, stay_inline
 from autograder.engine.protocol import ProtocolError, Unknown, encode
 from autograder.exams.local import LocalStudent
 from autograder.exams.student import CallOptions, Opaque, Outcome
@@ -231,8 +229,8 @@ class _Publisher(DisplayPublisher):  # type: ignore[misc]
         pass
 
 
-class Shell(InteractiveShell):  # type: ignore[misc]
-    """IPython as a notebook knows it, without a frontend."""
+class Shell(HeadlessShell):
+    """IPython as a notebook knows it, whose outputs go to the other side."""
 
     capture: Capture
 
@@ -248,16 +246,6 @@ class Shell(InteractiveShell):  # type: ignore[misc]
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         self.capture.fail(error_output(etype, evalue, stb))
-
-    def enable_gui(self, gui: Any = None) -> None:
-        """Does nothing: there are no windows."""
-
-    def ask_exit(self) -> None:
-        """Does nothing: a notebook ends after its last cell."""
-
-    def raw_input(self, prompt: str = "") -> str:
-        """Refuses, as nbgrader does."""
-        raise RuntimeError("input() is not available while grading: nobody is there to answer")
 
 
 def error_output(etype: Any, evalue: Any, lines: list[str]) -> dict[str, Any]:
@@ -283,16 +271,12 @@ def make_shell(capture: Capture) -> Shell:
     Shell.capture = capture
     shell: Shell = Shell.instance(config=config, displayhook_class=_Hook)
     builtins.input = shell.raw_input  # type: ignore[assignment]
+    getpass.getpass = shell.raw_input  # type: ignore[assignment]
+    shell.extension_manager.load_extension("storemagic")  # as Jupyter does
     show_figures(shell)
+    stay_inline()
     _rehearse(shell)
     return shell
-
-
-def show_figures(shell: Shell) -> None:
-    """Shows matplotlib's figures below their cells, with and without `%matplotlib inline`."""
-    InlineBackend.instance(parent=shell)
-    activate_matplotlib("module://matplotlib_inline.backend_inline")
-    configure_inline_support(shell, "module://matplotlib_inline.backend_inline")  # type: ignore[no-untyped-call]
 
 
 def _rehearse(shell: Shell) -> None:

@@ -17,11 +17,25 @@ from typing import Any
 
 import msgpack
 
+from autograder.engine.assets import pinned
+from autograder.engine.sandbox import occupy_standard_descriptors
+from pset4.assets import cache_folder
+
 WARM_UP_SECONDS = 300.0
-# Nothing else of the grader's environment reaches the warm process: it may hold passwords, and the exams' seed.
+# Nothing else of the grader's environment reaches the warm process: it may hold passwords, and the exams' seed. The
+# home is there for the start of Python, which looks for the user's own packages; the warm process then leaves it.
 PASSED_ON = (
-    *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
-    *("PSET4_CACHE", "PSET4_MIRROR", "PSET4_MANIFEST", "XDG_CACHE_HOME", "CUDA_VISIBLE_DEVICES"),
+    *("PATH", "HOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
+    *("PSET4_MIRROR", "PSET4_MANIFEST"),
+)
+# What decides how numbers come out is the grader's own on both sides, since an exam compares them: instruction sets,
+# reduced precision, reproducible modes, and which GPU it is. The number of threads is a limit of the submission;
+# libraries that are preloaded, Python's debugging switches and the like are the grader's business only.
+SAME_AS_GRADER = (
+    *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE"),
+    *("MKL_CBWR", "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),
+    *("DNNL_DEFAULT_FPMATH_MODE", "ONEDNN_DEFAULT_FPMATH_MODE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+    *("NVIDIA_TF32_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
 )
 PROGRAM = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); from autograder.engine.warm import serve; serve({})"
@@ -37,19 +51,30 @@ class Warm:
         Args:
             environment: Variables to add.
         """
+        occupy_standard_descriptors()
         ours, theirs = socket.socketpair(socket.AF_UNIX, _packets())
         self._control, self._lock, self._ready = ours, threading.Lock(), False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         settings = {
             **kept,
+            **same_as_grader(),
+            "LANG": "C.UTF-8",
+            "PYTHONUTF8": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # Sets keep their order from one grading to the next.
+            "PYTHONHASHSEED": "0",
+            # Threads that wait in a busy loop make a network ten times slower where others want the same cores.
+            "OMP_WAIT_POLICY": "passive",
+            # A pool of threads does not survive the fork.
+            "OPENBLAS_NUM_THREADS": "1",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "NBGRADER_EXECUTION": "autograde",
-            "PSET4_OFFLINE": "1",
+            "PSET4_CACHE": str(cache_folder().absolute()),
+            **pinned(),
             **(environment or {}),
         }
-        paths = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109
+        paths = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100  ("" is the working folder)
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", PROGRAM.format(theirs.fileno()), json.dumps(paths)],
@@ -104,9 +129,21 @@ class Warm:
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
+            self._stop()
+        self._log.close()
+
+    def _stop(self) -> None:
+        self.process.terminate()  # while it warms up, it removes its temporary folder
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._log.close()
+
+
+def same_as_grader() -> dict[str, str]:
+    """The variables of `SAME_AS_GRADER` that are set here."""
+    return {name: os.environ[name] for name in SAME_AS_GRADER if name in os.environ}
 
 
 def _packets() -> int:

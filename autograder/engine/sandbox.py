@@ -15,6 +15,7 @@ import json
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import stat
@@ -22,16 +23,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from autograder.engine.assets import MANIFEST, manifest_for_sandbox, shown_assets
+from autograder.engine.home import copy_into_home
 from autograder.engine.limits import Limits
+from autograder.engine.mounts import USER_IN_NAMESPACE, WRITABLE, command
+from autograder.engine.places import (
+    HOME,
+    TooManyLinks,
+    at_their_places,
+    first_unreadable,
+    hidden_folders,
+    shown_paths,
+)
+from pset4.assets import AssetError
 
-HOME = "/home/student"
 OLDEST_BUBBLEWRAP = (0, 8)
+# CVE-2026-41163: an older one with the setuid bit lets any local user change the root of its file system.
+OLDEST_SETUID_BUBBLEWRAP = (0, 11, 2)
+LEAST_DESCRIPTORS = 64
 START_SECONDS = 20.0
-COURSE = Path(__file__).resolve().parents[2]
-USER_IN_NAMESPACE = 1000
 # The range that systemd keeps for users that exist only while a service runs.
 FIRST_FREE_USER, LAST_FREE_USER = 61184, 65519
 
@@ -47,8 +59,9 @@ ADVICE = (
 class SandboxUnavailable(Exception):
     """There is no sandbox on this machine; the message says why and how to get it."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}\n{ADVICE}")
+    def __init__(self, reason: str, *, advice: str = ADVICE) -> None:
+        """Takes what is wrong, and what to do; `advice` is "" where the reason says it already."""
+        super().__init__(f"{reason}\n{advice}" if advice else reason)
 
 
 def check_available() -> None:
@@ -59,6 +72,8 @@ def check_available() -> None:
     """
     if sys.platform != "linux":
         raise SandboxUnavailable(f"There is no sandbox for this operating system ({sys.platform}).")
+    occupy_standard_descriptors()
+    _check_descriptors()
     _bubblewrap()
     try:
         import pyseccomp  # noqa: F401
@@ -72,10 +87,69 @@ def _bubblewrap() -> str:
     if path is None:
         raise SandboxUnavailable("bubblewrap (`bwrap`) is not installed.")
     shown = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    numbers = tuple(int(number) for number in re.findall(r"\d+", shown)[:2])
+    numbers = tuple(int(number) for number in re.findall(r"\d+", shown)[:3])
     if numbers < OLDEST_BUBBLEWRAP:
         raise SandboxUnavailable(f"{path} is too old ({shown.strip() or 'unknown version'}).")
+    if os.stat(path).st_mode & stat.S_ISUID and numbers < OLDEST_SETUID_BUBBLEWRAP:  # noqa: PTH116
+        raise SandboxUnavailable(
+            f"{path} ({shown.strip()}) has the setuid bit, which makes CVE-2026-41163 a way for every user of this "
+            f"machine to become root: update bubblewrap to {'.'.join(map(str, OLDEST_SETUID_BUBBLEWRAP))} or newer, "
+            f"or remove the bit: `chmod u-s {shlex.quote(path)}`.",
+            advice="",
+        )
     return path
+
+
+def occupy_standard_descriptors() -> None:
+    """Opens 0, 1 and 2 on nothing where they are closed (a grader started by `cron` or with `<&-`).
+
+    Otherwise a pipe or a socket gets one of these numbers, and the next program takes it for its input or output.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+
+
+def _check_descriptors() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        soft = 1024 if hard == resource.RLIM_INFINITY else min(hard, max(soft, 1024))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < LEAST_DESCRIPTORS:
+        raise SandboxUnavailable(
+            f"This account may open only {soft} files at a time (`ulimit -n`), and grading needs {LEAST_DESCRIPTORS}: "
+            "raise the limit, for example with `ulimit -n 1024`, and grade again.",
+            advice="",
+        )
+
+
+def check_readable(paths: Iterable[Path]) -> None:
+    """Makes sure that the sandbox's user may read what is shown to it.
+
+    In a user namespace it is the grader's own account; root's submissions run as a user that owns nothing.
+
+    Args:
+        paths: Files and folders on this machine.
+
+    Raises:
+        SandboxUnavailable: If one is closed to other users; the message names the first one and the remedy.
+    """
+    if not is_ordinary():
+        _check_open_to_all(tuple(sorted(set(paths))))
+
+
+@functools.cache
+def _check_open_to_all(paths: tuple[Path, ...]) -> None:
+    closed = {path: first for path in paths if (first := first_unreadable(path))}
+    if closed:
+        raise SandboxUnavailable(
+            f"Submissions run as a user of their own, who cannot read {next(iter(closed.values()))} (it was made for "
+            "its owner only, as under umask 077): grade as the user whom it belongs to, or type "
+            f"`chmod -R a+rX {' '.join(shlex.quote(str(path)) for path in closed)}`.",
+            advice="",
+        )
 
 
 def is_ordinary() -> bool:
@@ -83,204 +157,66 @@ def is_ordinary() -> bool:
     return os.geteuid() != 0
 
 
-def command(*, limits: Limits, files: Sequence[str], readable: Sequence[Path], device: str) -> list[str]:
-    """The bubblewrap command line of one submission.
-
-    Args:
-        limits: Sizes of the folders that it may write to.
-        files: Options that put the submission's own files into place.
-        readable: More files and folders that it may read.
-        device: "cuda" passes the GPU's device files through.
-    """
-    options = [_bubblewrap(), *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts")]
-    options += ["--unshare-cgroup-try", "--hostname", "sandbox", "--new-session", "--as-pid-1"]
-    if is_ordinary():
-        number = str(USER_IN_NAMESPACE)
-        options += ["--unshare-user", "--disable-userns", "--uid", number, "--gid", number]
-    options += ["--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"]
-    options += _system() + _python(readable)
-    # Settings of the kernel in /proc belong to root, and a file's owner needs no privilege to write.
-    options += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
-    if device.startswith("cuda"):
-        options += _graphics()
-    else:
-        # Reads the same, but cannot be mapped: shared memory without a file is on nobody's account.
-        options += ["--dev-bind", "/dev/full", "/dev/zero"]
-    # The folders' sizes add up to the limit.
-    for path, share in (("/tmp", 4), ("/dev/shm", 4), (HOME, 2)):
-        options += ["--size", str(max(limits.file_bytes // share, 4096)), "--perms", "1777", "--tmpfs", path]
-    options += files
-    # bubblewrap's own root and /dev are in memory, too, and without a bound.
-    options += ["--remount-ro", "/dev", "--remount-ro", "/"]
-    # An ignored SIGCHLD is inherited: orphans of the submission vanish instead of filling the process table.
-    return [*options, "--", "/bin/sh", "-c", "trap '' CHLD; echo ready; exec cat >/dev/null"]
-
-
-def _system() -> list[str]:
-    options = ["--ro-bind", "/usr", "/usr"]
-    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
-        path = Path(name)
-        if path.is_symlink():
-            options += ["--symlink", str(path.readlink()), name]
-        elif path.is_dir():
-            options += ["--ro-bind", name, name]
-    for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types"):
-        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    return options
-
-
-def _python(readable: Sequence[Path]) -> list[str]:
-    """Python, its packages and `pset4`, without the course that may surround them."""
-    import pset4
-
-    package = Path(pset4.__file__).resolve().parent
-    wanted = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.exec_prefix), *_site_folders()]
-    wanted += [package, *readable]
-    wanted += [path for path in (package.parent / "data", package.parent / "pset4.toml") if _belongs(path, package)]
-    around = [path for path in wanted if _inside(COURSE, path) and path not in (package, *readable)]
-    within = [path for path in wanted if path not in around and _inside(path, COURSE)]
-    elsewhere = [path for path in wanted if path not in around and path not in within]
-    options: list[str] = []
-    for path in _outermost([*around, *elsewhere]):
-        if not _inside(path, Path("/usr")):
-            options += _bind(path)
-    if around or _inside(COURSE, Path("/usr")):
-        options += ["--tmpfs", str(COURSE)]
-    for path in _outermost(within):
-        options += _bind(path)
-    if around or _inside(COURSE, Path("/usr")):
-        options += ["--remount-ro", str(COURSE)]
-    return options
-
-
-def _bind(path: Path) -> list[str]:
-    """Options that show a file or folder where it stands, read-only."""
-    options = []
-    for parent in list(path.parents)[-2::-1]:
-        # bubblewrap would make these folders for their owner only.
-        options += ["--perms", "0755", "--dir", str(parent)]
-    return [*options, "--ro-bind", str(path), str(path)]
-
-
-def _belongs(path: Path, package: Path) -> bool:
-    """Whether a neighbour of the package is the course's, as in a checkout, and not some folder of that name."""
-    return package.parent == COURSE and path.exists()
-
-
-def _site_folders() -> list[Path]:
-    return [
-        Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages")) and Path(entry).is_dir()
-    ]
-
-
-def _outermost(paths: Iterable[Path]) -> list[Path]:
-    found = list(dict.fromkeys(path for path in paths if path.exists()))
-    return [path for path in found if not any(path != other and _inside(path, other) for other in found)]
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return path == folder or folder in path.parents
-
-
-def _graphics() -> list[str]:
-    options = []
-    for path in sorted(Path("/dev").glob("nvidia*")):
-        options += ["--dev-bind", str(path), str(path)]
-    for name in ("/sys/devices/system", "/sys/bus/pci", "/sys/module/nvidia", "/etc/nvidia", "/etc/OpenCL"):
-        options += ["--ro-bind-try", name, name]
-    return options
-
-
-@dataclass
-class Files:
-    """Copies of the submission's own files, on their way into the sandbox.
-
-    bubblewrap reads them from open descriptors: a link in the submission's folder is never followed.
-    """
-
-    options: list[str]
-    descriptors: list[int]
-
-    def close(self) -> None:
-        """Closes the descriptors."""
-        for descriptor in self.descriptors:
-            os.close(descriptor)
-        self.descriptors.clear()
-
-
-def open_files(folder: Path | None, limits: Limits, *, most: int = 400) -> Files:
-    """Opens the regular files of a folder, as far as they fit; links and special files are left out."""
-    files = Files([], [])
-    left = limits.file_bytes // 4
-    for path, relative in regular_files(folder, most=most):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > left:
-            os.close(descriptor)
-            continue
-        left -= status.st_size
-        target = f"{HOME}/{relative}"
-        parents = list(relative.parents)[-2::-1]
-        for parent in parents:
-            option = ["--perms", "0777", "--dir", f"{HOME}/{parent}"]
-            files.options += option if option[3] not in files.options else []
-        files.options += ["--perms", "0666", "--file", str(descriptor), target]
-        files.descriptors.append(descriptor)
-    return files
-
-
-def regular_files(folder: Path | None, *, most: int) -> list[tuple[Path, Path]]:
-    """Regular files of a folder and their places relative to it, without following links."""
-    found: list[tuple[Path, Path]] = []
-    if folder is None:
-        return found
-    for root, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = sorted(name for name in folders if not Path(root, name).is_symlink())
-        for name in sorted(names):
-            path = Path(root, name)
-            if stat.S_ISREG(path.lstat().st_mode) and len(found) < most:
-                found.append((path, path.relative_to(folder)))
-    return found
-
-
 class Namespace:
     """The namespaces of one submission, and the process that holds them open."""
 
-    def __init__(self, *, limits: Limits, scratch_files: Path | None, readable: Sequence[Path], device: str) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        scratch_files: Path | None,
+        device: str,
+        readable: Sequence[Path] = (),
+        hidden: Sequence[Path] = (),
+    ) -> None:
         """Starts them.
 
+        Args:
+            limits: Sizes of the folders that the submission may write to.
+            scratch_files: Folder whose regular files it gets a copy of, in its home.
+            device: "cuda" passes the GPU through.
+            readable: Files and folders that it sees beside Python, `pset4` and the files of the manifest.
+            hidden: Folders that it does not see beside the course's, whatever surrounds them.
+
         Raises:
-            SandboxUnavailable: If bubblewrap refuses.
+            SandboxUnavailable: If bubblewrap refuses, or if what is shown cannot be read or used.
         """
         check_available()
+        shown, data = _shown(readable)
+        check_readable(shown.values())
         self.has_users = is_ordinary()
         self.user = USER_IN_NAMESPACE if self.has_users else _free_user()
-        files = open_files(scratch_files, limits)
-        passwd = _in_memory(f"student:x:{self.user}:{self.user}:student:{HOME}:/bin/sh\n")
+        data[Path("/etc/passwd")] = f"student:x:{self.user}:{self.user}:student:{HOME}:/bin/sh\n"
+        everything = [*hidden_folders(), *(path.resolve() for path in hidden)]
+        line = command(
+            _bubblewrap(), ordinary=self.has_users, limits=limits, shown=shown, hidden=everything, device=device
+        )
+        texts = {place: _in_memory(text) for place, text in data.items()}
         info_read, info_write = os.pipe()
         try:
-            line = command(limits=limits, files=files.options, readable=readable, device=device)
-            line[1:1] = ["--info-fd", str(info_write), "--perms", "0444", "--ro-bind-data", str(passwd), "/etc/passwd"]
+            for place, descriptor in texts.items():
+                line[1:1] = ["--perms", "0444", "--ro-bind-data", str(descriptor), str(place)]
+            line[1:1] = ["--info-fd", str(info_write)]
             self._process = subprocess.Popen(
                 line,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=[info_write, passwd, *files.descriptors],
+                pass_fds=[info_write, *texts.values()],
                 env={},
                 start_new_session=True,
                 cwd="/",
             )
         finally:
-            os.close(info_write)
-            os.close(passwd)
-            files.close()
+            for descriptor in (info_write, *texts.values()):
+                os.close(descriptor)
         try:
             self._wait_until_ready()
             info = b"".join(iter(functools.partial(os.read, info_read, 4096), b""))
             self.pid = int(json.loads(info)["child-pid"])
             self.handle = os.pidfd_open(self.pid)
             self.root = os.open(f"/proc/{self.pid}/root", os.O_PATH | os.O_DIRECTORY)
+            copy_into_home(self.root, scratch_files, limits)
         except BaseException:
             self._end()
             raise
@@ -302,9 +238,9 @@ class Namespace:
     def usage(self) -> tuple[int, int]:
         """Bytes and number of the files that were written."""
         size = number = 0
-        for path in ("tmp", "dev/shm", HOME[1:]):
+        for path in WRITABLE:
             with contextlib.suppress(OSError):
-                space = os.statvfs(f"/proc/{self.pid}/root/{path}")
+                space = os.statvfs(f"/proc/{self.pid}/root{path}")
                 size += (space.f_blocks - space.f_bfree) * space.f_frsize
                 number += space.f_files - space.f_ffree
         return size, number
@@ -333,6 +269,16 @@ class Namespace:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _shown(readable: Sequence[Path]) -> tuple[dict[Path, Path], dict[Path, str]]:
+    """What a submission sees beside the system: paths of this machine, and files made for it."""
+    try:
+        shown = shown_paths() | at_their_places(readable) | shown_assets()
+        manifest = manifest_for_sandbox()
+    except (AssetError, TooManyLinks) as error:
+        raise SandboxUnavailable(str(error), advice="") from None
+    return shown, {} if manifest is None else {MANIFEST: manifest}
 
 
 def _free_user() -> int:

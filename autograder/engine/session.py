@@ -15,15 +15,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from autograder.engine.assets import submission_variables
 from autograder.engine.channel import ChannelClosed, OutOfTime
 from autograder.engine.clock import Clock
-from autograder.engine.launcher import Warm, shared_warm
+from autograder.engine.home import MOST_FILES, regular_files
+from autograder.engine.launcher import Warm, same_as_grader, shared_warm
 from autograder.engine.limits import Limits
 from autograder.engine.outputs import MESSAGE_BYTES, Collector, failure
+from autograder.engine.places import HOME
 from autograder.engine.process import START_SECONDS, CannotStart, End, Place, Process, Status, no_time_left
 from autograder.engine.protocol import MAX_HEADER, ProtocolError, encode
 from autograder.engine.remote import RemoteStudent
-from autograder.engine.sandbox import HOME, Namespace, SandboxUnavailable, check_available, regular_files
+from autograder.engine.sandbox import Namespace, SandboxUnavailable, check_available
 
 # How long interrupted code may take to end: a share of its limit, and this at most.
 GRACE, GRACE_SECONDS = 0.08, 3.0
@@ -283,7 +286,7 @@ def _sandbox_has_worked() -> threading.Event:
 def _place(limits: Limits, scratch_files: Path | None, *, device: str, sandbox: bool) -> Iterator[Place]:
     """Sets up where a process lives, and takes it down again."""
     if sandbox:
-        namespace = Namespace(limits=limits, scratch_files=scratch_files, readable=asset_folders(), device=device)
+        namespace = Namespace(limits=limits, scratch_files=scratch_files, device=device)
         with contextlib.closing(namespace):
             yield Place(namespace, HOME, _environment(HOME, limits, sandbox=True))
         return
@@ -294,19 +297,11 @@ def _place(limits: Limits, scratch_files: Path | None, *, device: str, sandbox: 
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def asset_folders() -> list[Path]:
-    """Folders of photos and weights, which a submission may read: the cache and the mirrors of `pset4.assets`."""
-    try:
-        from pset4.assets import cache_folder, mirror_folders
-    except ImportError:
-        return []
-    return [path.resolve() for path in (cache_folder(), *mirror_folders()) if path.is_dir()]
-
-
 def _environment(home: str, limits: Limits, *, sandbox: bool) -> dict[str, str]:
-    """The environment of a submission: nothing of the grader's."""
+    """The environment of a submission: nothing of the grader's but what decides how numbers come out."""
     programs = [str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
     return {
+        **same_as_grader(),
         "PATH": os.pathsep.join(programs),
         "HOME": home,
         "USER": "student",
@@ -315,17 +310,21 @@ def _environment(home: str, limits: Limits, *, sandbox: bool) -> dict[str, str]:
         "TMPDIR": "/tmp" if sandbox else home,
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "NBGRADER_EXECUTION": "autograde",
-        "OMP_NUM_THREADS": str(limits.threads),
-        "PSET4_MIRROR": os.pathsep.join(map(str, asset_folders())),
-        "PSET4_OFFLINE": "1",
+        "PYTHONHASHSEED": "0",
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(limits.threads)),
+        # There is no network: pip is to say so at once instead of trying again and again.
+        "PIP_RETRIES": "0",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        **submission_variables(home, sandbox=sandbox),
     }
 
 
 def _copy_files(folder: Path | None) -> Path:
     target = Path(tempfile.mkdtemp(prefix="pset4-"))
-    for path, relative in regular_files(folder, most=400):
+    for path, relative in regular_files(folder, most=MOST_FILES):
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / relative, follow_symlinks=False)
+        with contextlib.suppress(OSError):  # it cannot be read, or has no room
+            shutil.copyfile(path, target / relative, follow_symlinks=False)
     return target
 
 

@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,6 @@ SLOW = (
     "PIL.PngImagePlugin",
     "PIL.JpegImagePlugin",
 )
-LOADERS = ("_random", "_standard", "_robust", "_standard_twin")
 NOT_FOR_STUDENTS = ("cli", "training")
 FORBIDDEN = ("autograder.exams.problem", "autograder.answers")
 
@@ -58,11 +58,7 @@ def serve(number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's business
     control = socket.socket(fileno=number)
     hide_exams()
-    prepare()
-    from autograder.engine.kernel import Capture, Kernel, make_shell
-
-    capture = Capture()
-    kernel = Kernel(make_shell(capture), capture)
+    kernel = _warm_up()
     loaded = [name for name in sys.modules if name.startswith(FORBIDDEN)]
     if loaded:
         raise RuntimeError(f"the warm process must not hold an exam, but has loaded {loaded}")
@@ -81,6 +77,21 @@ def serve(number: int) -> None:
             _monitor(msgpack.unpackb(message), descriptors, kernel)
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _warm_up() -> Any:
+    """Loads everything with a home folder for the occasion: matplotlib and IPython write into theirs."""
+    # Until now this process had the grader's home, where Python finds the user's own packages.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the folder goes, too
+    with tempfile.TemporaryDirectory(prefix=f"pset4-{os.getpid()}-") as home:
+        os.environ["HOME"] = home
+        prepare()
+        from autograder.engine.kernel import Capture, Kernel, make_shell
+
+        capture = Capture()
+        kernel = Kernel(make_shell(capture), capture)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return kernel
 
 
 def hide_exams() -> None:
@@ -113,13 +124,14 @@ def prepare() -> None:
 
 def preload_networks() -> None:
     """Loads every network once; the first `load_model` of a child gets it, later ones load another."""
-    from pset4 import networks
+    from pset4.assets import AssetError
+    from pset4.checkpoints import CheckpointError, UnsafeCheckpointError
+    from pset4.networks import LOADERS
 
-    for name in LOADERS:
-        loader = getattr(networks, name, None)
-        with contextlib.suppress(Exception):  # what cannot be loaded here says so in the submission's own process
-            if loader is not None:
-                setattr(networks, name, _first(loader(), loader))
+    # What cannot be loaded here says so in the submission's own process.
+    for name, loader in LOADERS.items():
+        with contextlib.suppress(AssetError, CheckpointError, UnsafeCheckpointError, ImportError, OSError):
+            LOADERS[name] = _first(loader(), loader)
 
 
 def _first(loaded: Any, loader: Callable[[], Any]) -> Callable[[], Any]:
@@ -233,8 +245,8 @@ def _give_up(request: dict[str, Any], session: int, output: int, errors: int) ->
 
 def _keep_descriptors(session: int, output: int, errors: int) -> None:
     """Leaves 0 (nothing), 1 and 2 (output that bypasses Python) and 3 (the connection)."""
-    # Copies far above the four first, so that none is overwritten before it is copied.
-    copies = [fcntl.fcntl(number, fcntl.F_DUPFD, 64) for number in (output, errors, session)]
+    # Copies above the four first, so that none is overwritten before it is copied.
+    copies = [fcntl.fcntl(number, fcntl.F_DUPFD, 8) for number in (output, errors, session)]
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     for number, copy in zip((1, 2, 3), copies, strict=True):
@@ -246,6 +258,8 @@ def _settle_in(request: dict[str, Any]) -> None:
     import numpy
     import torch
 
+    from autograder.engine.magics import settle_libraries
+
     # The same for every submission, so that a regrade repeats what happened.
     random.seed(0)
     numpy.random.seed(0)
@@ -253,6 +267,8 @@ def _settle_in(request: dict[str, Any]) -> None:
     torch.set_num_threads(request["limits"]["threads"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None
+    settle_libraries()
     os.umask(0o022)
     os.chdir(request["folder"])
     sys.path.insert(0, "")
