@@ -271,7 +271,7 @@ def make_shell(capture: Capture) -> Shell:
     Shell.capture = capture
     shell: Shell = Shell.instance(config=config, displayhook_class=_Hook)
     builtins.input = shell.raw_input  # type: ignore[assignment]
-    getpass.getpass = shell.raw_input  # type: ignore[assignment]
+    getpass.getpass = shell.raw_input
     shell.extension_manager.load_extension("storemagic")  # as Jupyter does
     show_figures(shell)
     stay_inline()
