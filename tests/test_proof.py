@@ -17,6 +17,7 @@ from nbgrader.converters import NbGraderException
 from nbgrader_course import Course
 
 from autograder.engine import converter, proof, run, sandbox
+from autograder.engine.assets import PLACE, grading_assets
 from autograder.engine.converter import SandboxedAutograde
 from autograder.engine.store import Store
 from autograder.export import CourseExport
@@ -72,7 +73,15 @@ def the_manifest(tmp_path: Path) -> tuple[list[str], str]:
     return ["--ro-bind", str(copy), str(data_folder() / "manifest.json")], "manifest.json"
 
 
-FAULTS = [a_module, one_file_of_a_module, the_robust_network, the_manifest]
+def the_photo(tmp_path: Path) -> tuple[list[str], str]:
+    """The sandbox shows the photo at a place of its own; where the grader has none, there is nothing to hide."""
+    found = grading_assets()
+    if "corgi" not in found:
+        return the_manifest(tmp_path)
+    return ["--tmpfs", str(PLACE / "images")], "corgi"
+
+
+FAULTS = [a_module, one_file_of_a_module, the_robust_network, the_manifest, the_photo]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -95,7 +104,7 @@ def unproved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(converter, "prove", lambda *_arguments, **_keywords: None)
 
 
-@pytest.mark.parametrize("fault", [the_robust_network, the_manifest])
+@pytest.mark.parametrize("fault", [the_robust_network, the_manifest, the_photo])
 def test_without_the_proof_the_same_faults_end_as_not_gradable_and_nowhere_as_a_score(
     course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Path], tuple[list[str], str]]
 ) -> None:

@@ -13,6 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, NbGraderException
 
+from autograder.engine.assets import pinned
 from autograder.engine.limits import MEGABYTE
 from autograder.engine.proof import MachineFault, prove
 from autograder.engine.run import Job, grade_notebook, mark_of
@@ -30,6 +32,7 @@ from autograder.engine.staging import Staged, remove, stage, students
 from autograder.engine.store import FOLDER, Bundle, CannotStore, Key, Store
 from autograder.engine.submissions import Recogniser, Template, arrive, expected_notebooks, load_template
 from autograder.engine.verdicts import RunTwoProcesses
+from pset4.assets import AssetError
 
 INTERRUPTED = 130
 STAGED = f"{FOLDER}/staged"
@@ -54,17 +57,15 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         """
         self.root = Path(self.coursedir.root)
         self.store = Store(self.root)
-        self.settings = RunTwoProcesses(config=self.config).settings()
+        self.settings = replace(RunTwoProcesses(config=self.config).settings(), hidden=(self.root.resolve(),))
         if not self.settings.sandbox:
             self.log.warning("The students' code runs WITHOUT a sandbox, as you asked; every result says so")
         self.proved = False
-        # Nothing is downloaded while grading: grader and sandbox use the files that are here now.
-        os.environ["PSET4_OFFLINE"] = "1"
         try:
-            with one_grader(self.root), self._staged_copies():
+            with one_grader(self.root), self._staged_copies(), pinned_files():
                 self.templates = self._load_templates()
                 super().start()
-        except (SandboxUnavailable, MachineFault, CannotStore) as reason:
+        except (SandboxUnavailable, MachineFault, CannotStore, AssetError) as reason:
             self._refuse(str(reason))
         except KeyboardInterrupt:
             self.log.error("Interrupted: every grade that was stored stands")
@@ -208,9 +209,7 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         return jobs
 
     def _run(self, job: Job, *, again: bool) -> Bundle:
-        if not self.proved:
-            prove(self._source, self.config, self.settings, say=lambda words: self._say("", "", words))
-            self.proved = True
+        self._prove_once()
 
         def progress(words: str) -> None:
             self._say(job.key.student, job.key.notebook, words)
@@ -220,6 +219,18 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
             self.log.warning("%s, %s: %s", job.key.student, job.key.notebook, remark)
         self._advance(1)
         return bundle
+
+    def _prove_once(self) -> None:
+        """Proves the machine, where anything is to be run at all."""
+        if self.proved:
+            return
+        try:
+            prove(self._source, self.config, self.settings, say=lambda words: self._say("", "", words))
+        except (SandboxUnavailable, MachineFault, CannotStore):
+            raise
+        except Exception as error:
+            raise MachineFault([f"the proof could not be run ({type(error).__name__}: {error})"]) from error
+        self.proved = True
 
     def _advance(self, notebooks: int) -> None:
         if self.watcher is not None:
@@ -252,6 +263,26 @@ def _disk_is_full(error: Exception, course: Path) -> bool:
 
 def _first(bundle: Bundle) -> str:
     return next(iter(bundle.ungraded.values()))
+
+
+@contextmanager
+def pinned_files() -> Iterator[None]:
+    """Holds this process to the photos and weights that are here now: grader and sandbox use the same bytes.
+
+    Raises:
+        AssetError: If one of them is damaged.
+    """
+    variables = pinned()
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

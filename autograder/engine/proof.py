@@ -60,7 +60,9 @@ def prove(source: Path, config: Config, settings: Settings, *, say: Say = lambda
     """
     if settings.sandbox:
         try_sandbox()
-    with open_session(limits=settings.limits, device=settings.device, sandbox=settings.sandbox) as session:
+    with open_session(
+        limits=settings.limits, device=settings.device, sandbox=settings.sandbox, hidden=settings.hidden
+    ) as session:
         faults = [fault for fault in (disagreement(session), hidden(session)) if fault]
     if faults:
         raise MachineFault(faults)

@@ -79,12 +79,14 @@ class Settings:
     Attributes:
         limits: Bounds on one notebook.
         sandbox: Whether the student's code is sandboxed.
+        hidden: Folders that a submission must not see, such as the course's.
         devices: Devices on which the exams run.
         max_restarts: How often a kernel that died is replaced within one notebook.
     """
 
     limits: Limits = field(default_factory=Limits)
     sandbox: bool = True
+    hidden: tuple[Path, ...] = ()
     devices: tuple[str, ...] = field(default_factory=available_devices)
     max_restarts: int = 8
 
@@ -217,7 +219,11 @@ class _Run:
         settings = self.settings
         try:
             with open_session(
-                limits=settings.limits, scratch_files=self.job.files, device=settings.device, sandbox=settings.sandbox
+                limits=settings.limits,
+                scratch_files=self.job.files,
+                device=settings.device,
+                sandbox=settings.sandbox,
+                hidden=settings.hidden,
             ) as self.session:
                 self.fault = disagreement(self.session)
                 self._all_cells()

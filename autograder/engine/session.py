@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +57,7 @@ def open_session(
     scratch_files: Path | None = None,
     device: str = "cpu",
     sandbox: bool = True,
+    hidden: Sequence[Path] = (),
     warm: Warm | None = None,
 ) -> Session:
     """Starts a process for one submission; use the result as a context manager.
@@ -66,6 +67,7 @@ def open_session(
         scratch_files: Folder of files that the submission gets a copy of, in its working folder.
         device: "cuda" passes the GPU through.
         sandbox: False runs the submission with all rights of this account.
+        hidden: Folders that it must not see, wherever they are.
         warm: The process to fork it from; by default this process has one.
 
     Raises:
@@ -74,17 +76,24 @@ def open_session(
     """
     if sandbox:
         check_available()
-    return Session(limits or Limits(), scratch_files, device=device, sandbox=sandbox, warm=warm)
+    return Session(limits or Limits(), scratch_files, device=device, sandbox=sandbox, hidden=hidden, warm=warm)
 
 
 class Session:
     """One submission's process, and the deadline that it shares with the processes that replace it."""
 
     def __init__(
-        self, limits: Limits, scratch_files: Path | None, *, device: str, sandbox: bool, warm: Warm | None
+        self,
+        limits: Limits,
+        scratch_files: Path | None,
+        *,
+        device: str,
+        sandbox: bool,
+        hidden: Sequence[Path],
+        warm: Warm | None,
     ) -> None:
         """Use `open_session`."""
-        self.limits, self.device, self.sandbox = limits, device, sandbox
+        self.limits, self.device, self.sandbox, self._hidden = limits, device, sandbox, hidden
         self._scratch_files = scratch_files
         self._warm = warm
         self._clock = Clock()
@@ -149,7 +158,7 @@ class Session:
 
     def _new_process(self) -> Process:
         return Process(
-            _place(self.limits, self._scratch_files, device=self.device, sandbox=self.sandbox),
+            _place(self.limits, self._scratch_files, device=self.device, sandbox=self.sandbox, hidden=self._hidden),
             limits=self.limits,
             device=self.device,
             warm=self._warm or shared_warm(),
@@ -283,10 +292,12 @@ def _sandbox_has_worked() -> threading.Event:
 
 
 @contextlib.contextmanager
-def _place(limits: Limits, scratch_files: Path | None, *, device: str, sandbox: bool) -> Iterator[Place]:
+def _place(
+    limits: Limits, scratch_files: Path | None, *, device: str, sandbox: bool, hidden: Sequence[Path]
+) -> Iterator[Place]:
     """Sets up where a process lives, and takes it down again."""
     if sandbox:
-        namespace = Namespace(limits=limits, scratch_files=scratch_files, device=device)
+        namespace = Namespace(limits=limits, scratch_files=scratch_files, device=device, hidden=hidden)
         with contextlib.closing(namespace):
             yield Place(namespace, HOME, _environment(HOME, limits, sandbox=True))
         return
