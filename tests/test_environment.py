@@ -6,11 +6,13 @@ import json
 import re
 import subprocess
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -52,3 +54,14 @@ def test_committed_notebooks_have_no_outputs() -> None:
     for name in listed.stdout.split():
         cells = json.loads((REPOSITORY / name).read_text(encoding="utf-8"))["cells"]
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), name
+
+
+def test_every_pin_installs_on_every_python_that_is_promised() -> None:
+    """Debian's Python is 3.11.2: a pin that wants 3.11.5 is a conflict there, in words that help nobody."""
+    oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    wanting = {
+        found.name: wanted
+        for found in distributions()
+        if (wanted := found.metadata.get("Requires-Python")) and not SpecifierSet(wanted).contains(oldest)
+    }
+    assert wanting == {}
