@@ -11,6 +11,7 @@ from rich.console import Console
 from traitlets.config.loader import PyFileConfigLoader
 
 from autograder import release, sample_class, table
+from autograder.agreement import Disagreement
 from autograder.course import Course
 from autograder.engine.cli import NEEDS_A_HUMAN, add_grade_command, grade
 from autograder.engine.proof import MachineFault, prove
@@ -99,6 +100,14 @@ def main() -> None:
     show = commands.add_parser("table", help="print the table of a graded course")
     show.add_argument("--course", type=Path, default=release.COURSE, help="root of the nbgrader course")
     arguments = parser.parse_args()
+    try:
+        run(arguments)
+    except Disagreement as disagreement:
+        sys.exit(str(disagreement))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs a command."""
     if arguments.command == "notebooks":
         write_notebooks()
     elif arguments.command == "sample":

@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.release import ASSIGNMENT, COURSE, environment
+from autograder.agreement import refuse_disagreements
+from autograder.release import ASSIGNMENT, COURSE, SOURCE, environment
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,10 @@ class Course:
         """`nbgrader generate_assignment`.
 
         Raises:
+            Disagreement: If a source notebook, the exams and the contract do not agree.
             RuntimeError: If nbgrader refuses a source notebook.
         """
+        refuse_disagreements(SOURCE)
         if self.nbgrader("generate_assignment", ASSIGNMENT, "--force"):
             raise RuntimeError(f"nbgrader generate_assignment failed; its log is {self.root / 'nbgrader.log'}")
 

@@ -1,7 +1,5 @@
 """nbgrader's settings for this course. nbgrader reads this file when its commands are typed in this folder."""
 
-import os
-
 from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbgrader.preprocessors import (
     AssignLatePenalties,
@@ -23,11 +21,8 @@ from nbgrader.preprocessors import (
 
 from autograder.engine.plugs import use_safe_pages, use_two_processes
 from autograder.export import CourseExport
-from autograder.preprocessors import FillCourseAddress, ForgiveStderr, SetExamSeed
+from autograder.preprocessors import FillCourseAddress, ForgiveStderr, RefuseDisagreements, SetExamSeed
 from pset4.settings import load_settings
-
-# The kernels inherit this. Threads that wait for work would otherwise spin, and slow each other down on busy cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - traitlets provides it
 
@@ -36,6 +31,7 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".secr
 
 # --- release
 c.GenerateAssignment.preprocessors = [
+    RefuseDisagreements,
     FillCourseAddress,  # before the checksums are taken
     IncludeHeaderFooter,
     InstantiateTests,
@@ -59,6 +55,7 @@ c.OverwriteCells.add_missing_cells = True
 # has a limit of its own (autograder.exams).
 c.Execute.timeout = 120
 c.Autograde.autograde_preprocessors = [
+    RefuseDisagreements,
     SetExamSeed,
     Execute,
     ForgiveStderr,

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
+from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from autograder.agreement import Disagreement, disagreements, refuse_notebooks
 from autograder.engine.seeds import exam_seed
 from pset4.settings import Settings, load_settings
 
@@ -20,6 +22,38 @@ def fill_address(source: str, settings: Settings) -> str:
     return source.replace("{{ course_repository }}", settings.repository).replace(
         "{{ course_branch }}", settings.branch
     )
+
+
+class RefuseDisagreements(NbGraderPreprocessor):  # type: ignore[misc]
+    """Before anything else: nothing is released or graded that the exams and the contract do not agree with.
+
+    All notebooks of a run are looked at before the first is treated, and so nbgrader's database learns nothing of them.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        """Logs one line for each disagreement.
+
+        Raises:
+            Disagreement: If there is one.
+        """
+        try:
+            if converter := getattr(self.parent, "parent", None):
+                refuse_notebooks(_sources(converter))
+            elif found := disagreements(resources["nbgrader"]["notebook"], nb):
+                raise Disagreement(found)
+        except Disagreement as disagreement:
+            for sentence in disagreement.sentences:
+                self.log.error(sentence)
+            raise
+        return nb, resources
+
+
+def _sources(converter: Any) -> list[Path]:
+    """The source notebooks that a run of nbgrader concerns."""
+    if isinstance(converter, GenerateAssignment):
+        return [Path(path) for path in converter.notebooks]
+    course = converter.coursedir
+    return sorted(Path(course.format_path(course.source_directory, ".", course.assignment_id)).glob("*.ipynb"))
 
 
 class FillCourseAddress(NbGraderPreprocessor):  # type: ignore[misc]

@@ -9,9 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from autograder.agreement import refuse_disagreements
+
 COURSE = Path(__file__).resolve().parent
 NOTEBOOKS = COURSE.parent / "notebooks"
 ASSIGNMENT = "pset4"
+SOURCE = COURSE / "source" / ASSIGNMENT
 
 
 def environment() -> dict[str, str]:
@@ -35,8 +38,10 @@ def generate(into: Path) -> list[Path]:
         The files that were written.
 
     Raises:
+        Disagreement: If a source notebook, the exams and the contract do not agree.
         RuntimeError: If nbgrader refuses a source notebook; its own words are in the message.
     """
+    refuse_disagreements(SOURCE)
     with tempfile.TemporaryDirectory() as folder:
         done = nbgrader(
             "generate_assignment", ASSIGNMENT, "--no-db", "--force", f"--CourseDirectory.release_directory={folder}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import logging
 import multiprocessing
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import nbformat
 import pytest
 import small_course as small
 from nbgrader.api import Gradebook
@@ -107,6 +109,19 @@ def test_a_second_grader_is_told_to_wait_and_the_first_goes_on(course: Course) -
 def test_a_course_that_cannot_be_written_is_refused_in_a_sentence() -> None:
     with pytest.raises(CannotStore, match="cannot be written"), one_grader(Path(os.devnull) / "course"):
         pass
+
+
+def test_a_test_cell_without_an_exam_stops_grading_by_name(course: Course) -> None:
+    path = course.root / "source" / small.ASSIGNMENT / f"{small.NOTEBOOK}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    extra = copy.deepcopy(notebook.cells[-1])
+    extra.id, extra.metadata.nbgrader.grade_id = "new", "s3_new_test"
+    notebook.cells.append(extra)
+    nbformat.write(notebook, path)
+    course.hand_in("ada", small.submission())
+    with pytest.raises(NbGraderException, match="s3_new_test"):
+        course.convert(SandboxedAutograde)
+    assert course.scores() == {}
 
 
 def test_every_folder_of_submitted_is_listed(course: Course, caplog: pytest.LogCaptureFixture) -> None:

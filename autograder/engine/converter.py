@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, NbGraderException
 
+from autograder.agreement import Disagreement, refuse_disagreements
 from autograder.engine.assets import pinned
 from autograder.engine.limits import MEGABYTE
 from autograder.engine.proof import MachineFault, prove
@@ -65,7 +66,7 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
             with one_grader(self.root), self._staged_copies(), pinned_files():
                 self.templates = self._load_templates()
                 super().start()
-        except (SandboxUnavailable, MachineFault, CannotStore, AssetError) as reason:
+        except (SandboxUnavailable, MachineFault, CannotStore, AssetError, Disagreement) as reason:
             self._refuse(str(reason))
         except KeyboardInterrupt:
             self.log.error("Interrupted: every grade that was stored stands")
@@ -103,6 +104,7 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         names = expected_notebooks(source)
         if not names:
             self._refuse(f"there is no source notebook in {source}: is {self.assignment!r} the assignment's name?")
+        refuse_disagreements(source)
         return {name: load_template(source / f"{name}.ipynb", self.config) for name in names}
 
     @property
