@@ -270,25 +270,29 @@ def _harmless(name: str) -> str:
 
 def _choose(notebooks: Sequence[Entry], names: Sequence[str], recognise: Recognise) -> dict[str, list[Entry]]:
     """The candidates for each of the course's notebooks, the best one first; "" holds those for none."""
-    chosen: dict[str, list[tuple[Entry, bool]]] = {}
+    chosen: dict[str, list[Entry]] = {}
     for entry in notebooks:
-        belongs, written = recognise(entry.content) if entry.content is not None else ("", 0)
-        name = _by_name(entry, names) or belongs
-        chosen.setdefault(name, []).append((entry, written > 0))
-    return {name: _best_first(name, candidates) for name, candidates in chosen.items()}
+        chosen.setdefault(_by_name(entry, names) or _recognised(entry, recognise)[0], []).append(entry)
+    return {name: _best_first(name, candidates, recognise) for name, candidates in chosen.items()}
 
 
-def _best_first(name: str, candidates: Sequence[tuple[Entry, bool]]) -> list[Entry]:
+def _recognised(entry: Entry, recognise: Recognise) -> tuple[str, int]:
+    return recognise(entry.content) if entry.content is not None else ("", 0)
+
+
+def _best_first(name: str, candidates: Sequence[Entry], recognise: Recognise) -> list[Entry]:
     """Written on before left blank; then the newer one, by its date, or by its number where dates say nothing."""
-    dates = [entry.modified for entry, _ in candidates]
+    if len(candidates) == 1:
+        return list(candidates)
+    dates = [entry.modified for entry in candidates]
     dated = max(dates) - min(dates) > NEWER_SECONDS
 
-    def rank(candidate: tuple[Entry, bool]) -> tuple[bool, bool, float, int, bool]:
-        entry, written = candidate
-        readable, date = entry.content is not None, entry.modified if dated else 0.0
-        return readable, written, date, _copy_number(entry), _is_exact(entry, name)
+    def rank(entry: Entry) -> tuple[bool, bool, float, int, bool]:
+        written = _recognised(entry, recognise)[1] > 0
+        date = entry.modified if dated else 0.0
+        return entry.content is not None, written, date, _copy_number(entry), _is_exact(entry, name)
 
-    return [entry for entry, _ in sorted(candidates, key=rank, reverse=True)]
+    return sorted(candidates, key=rank, reverse=True)
 
 
 def _by_name(entry: Entry, names: Sequence[str]) -> str:
