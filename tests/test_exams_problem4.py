@@ -340,8 +340,8 @@ CORGI = max(photos())  # the mastiff where there is no corgi
 # The objectives whose success comes last or is reached on the most winding way (benchmarks/photo_margins.md).
 CLOSEST = {"margin", "sign_of_the_gradient", "gradients_that_add_up"}
 ATTACKS = [attack for attack in photo_attacks() if attack.answer.name in CLOSEST and attack.target != TIGER_CAT]
-# Logarithms of the target's probability over the runner-up's. The least that was measured is 7 and 0.3; between two
-# machines they differ by up to 6 on the standard network, where the steps jump about, and by 0.001 on the robust one.
+# Logarithms of the target's probability over the runner-up's. The least that was measured is 7 and 0.3; from machine to
+# machine they differ by a few units on the standard network, where the steps jump about, by 0.001 on the robust one.
 LEAST_GAP = {"standard": 2.0, "robust": 0.1}
 
 
