@@ -14,10 +14,12 @@ from autograder import release, sample_class, table
 from autograder.agreement import Disagreement
 from autograder.course import Course
 from autograder.engine.cli import NEEDS_A_HUMAN, add_grade_command, grade
+from autograder.engine.converter import pinned_files
 from autograder.engine.proof import MachineFault, prove
 from autograder.engine.run import try_sandbox
 from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.verdicts import RunTwoProcesses
+from pset4.assets import AssetError
 from pset4.settings import load_settings
 
 SAMPLE_COURSE = release.COURSE / "sample_course"
@@ -75,8 +77,9 @@ def check_machine() -> int:
     settings = RunTwoProcesses(config=config).settings()
     source = release.COURSE / "source" / release.ASSIGNMENT
     try:
-        prove(source, config, settings, say=lambda words: console.print(words, markup=False))
-    except (SandboxUnavailable, MachineFault) as reason:
+        with pinned_files():
+            prove(source, config, settings, say=lambda words: console.print(words, markup=False))
+    except (SandboxUnavailable, MachineFault, AssetError) as reason:
         console.print(str(reason), markup=False, soft_wrap=True)
         return 1
     console.print("This machine grades rightly: the reference answers earn every point in the sandbox.")

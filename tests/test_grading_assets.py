@@ -185,7 +185,7 @@ def test_of_cache_mirror_and_manifest_nothing_else_is_seen(
         shelf.put(folder, "secret.txt", b"secret")
     source = f"""
 import os
-print(sorted(os.path.join(folder, name) for folder, _, names in os.walk("/srv") for name in names))
+print(sorted(os.path.join(folder, name) for folder, _, names in os.walk("/srv/pset4") for name in names))
 print(os.path.exists({str(shelf.folder)!r}), "password" in open("/srv/pset4.json").read())
 print([name for name, value in os.environ.items() if {str(shelf.folder)!r} in value])
 for path in ("/srv/x", "/srv/pset4/x", "/srv/pset4/images/photo.jpg", "/srv/pset4.json"):
@@ -197,7 +197,7 @@ for path in ("/srv/x", "/srv/pset4/x", "/srv/pset4/images/photo.jpg", "/srv/pset
 """
     with open_session(warm=warm) as session:
         assert run(session, source) == (
-            "['/srv/pset4.json', '/srv/pset4/images/photo.jpg', '/srv/pset4/networks/weights.pth']\nFalse False\n[]\n"
+            "['/srv/pset4/images/photo.jpg', '/srv/pset4/networks/weights.pth']\nFalse False\n[]\n"
         )
 
 

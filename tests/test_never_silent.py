@@ -189,7 +189,14 @@ def test_ctrl_c_says_two_lines_and_leaves_the_old_grades(course: Course) -> None
     before = course.database()
     course.hand_in("ada", small.submission({"s1_double": "import time\ntime.sleep(100)"}))
     command = [sys.executable, "-m", "nbgrader", "autograde", small.ASSIGNMENT]
-    running = subprocess.Popen(command, cwd=course.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    running = subprocess.Popen(
+        command,
+        cwd=course.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     assert running.stdout is not None
     said = []
     for line in running.stdout:
