@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy.exc import SAWarning
 
 from autograder.engine.converter import HumanNeeded
 from autograder.engine.store import Bundle, Status, Store
@@ -173,7 +175,8 @@ def run_nbgrader(options: list[str], *, log: Path, watcher: Watcher | None = Non
         SystemExit: After Ctrl-C.
     """
     os.environ.update(environment())
-    with contextlib.chdir(COURSE), _logging_to(log) as handler:
+    with contextlib.chdir(COURSE), _logging_to(log) as handler, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)  # nbgrader's own way with its database, which nobody can act on
         app = autogradeapp.AutogradeApp()
         app.initialize(options)
         app.log.handlers = [handler]
