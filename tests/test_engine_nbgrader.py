@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde as StockAutograde
-from nbgrader.converters import GenerateAssignment, GenerateFeedback, NbGraderException
+from nbgrader.converters import GenerateAssignment, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import (
     CheckCellMetadata,
@@ -45,6 +45,7 @@ from autograder.answers import answers_for, reference
 from autograder.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.engine import cli
 from autograder.engine.converter import SandboxedAutograde as Autograde
+from autograder.engine.feedback import GenerateFeedback
 from autograder.engine.plugs import use_two_processes
 from autograder.engine.sandbox import SandboxUnavailable
 from autograder.engine.seeds import SECRET_FILE
@@ -247,6 +248,7 @@ def grade_and_tell(course: Course, told: Connection) -> None:
 
 
 CONFIG = """
+from autograder.engine.feedback import GenerateFeedback
 from autograder.engine.plugs import use_two_processes
 
 c = get_config()
