@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ from traitlets.config import Config
 from autograder.engine.cli import endings
 from autograder.engine.plugs import use_safe_pages, use_two_processes
 from autograder.engine.store import Store
+from autograder.export import CourseExport
 
 
 class OnePointForLateness(LateSubmissionPlugin):  # type: ignore[misc]
@@ -98,6 +100,14 @@ class Course:
                 for n in s.notebooks
                 for g in n.grades
             )
+
+    def exported(self) -> dict[str, dict[str, str]]:
+        """The lines of `nbgrader export`, by student."""
+        target = self.root / "grades.csv"
+        with Gradebook(f"sqlite:///{self.root}/gradebook.db") as gradebook:
+            CourseExport(to=str(target)).write(gradebook, self.root)
+        with target.open(encoding="utf-8", newline="") as file:
+            return {line["student_id"]: line for line in csv.DictReader(file)}
 
     def statuses(self) -> dict[str, str]:
         return {ending.student: ending.status for ending in endings(Store(self.root).bundles(small.ASSIGNMENT))}

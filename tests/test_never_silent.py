@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import csv
 import logging
 import multiprocessing
 import os
@@ -19,7 +18,6 @@ from pathlib import Path
 import nbformat
 import pytest
 import small_course as small
-from nbgrader.api import Gradebook
 from nbgrader.converters import NbGraderException
 from nbgrader_course import Course
 
@@ -27,7 +25,6 @@ from autograder.engine import converter
 from autograder.engine.converter import SandboxedAutograde, one_grader
 from autograder.engine.store import CannotStore, Store
 from autograder.engine.versions import _meaning
-from autograder.export import CourseExport
 from autograder.table import read_rows
 
 ALL = {"s1_double": 5.0, "s2_total": 3.0}
@@ -156,17 +153,9 @@ def test_one_submission_that_breaks_us_does_not_stop_the_others(
             course.convert(SandboxedAutograde)
     assert course.scores() == {"ada": ALL, "eve": ALL}
     assert {row.student: row.graded for row in read_rows(course.root)} == {"ada": True, "bob": False, "eve": True}
-    assert exported(course)["bob"]["status"] == "not graded yet"
+    assert course.exported()["bob"]["status"] == "not graded yet"
     course.convert(SandboxedAutograde)
     assert course.scores()["bob"] == ALL
-
-
-def exported(course: Course) -> dict[str, dict[str, str]]:
-    target = course.root / "grades.csv"
-    with Gradebook(f"sqlite:///{course.root}/gradebook.db") as gradebook:
-        CourseExport(to=str(target)).write(gradebook, course.root)
-    with target.open(encoding="utf-8", newline="") as file:
-        return {line["student_id"]: line for line in csv.DictReader(file)}
 
 
 CONFIG = f"""
@@ -246,7 +235,7 @@ def shown(course: Course) -> Iterator[tuple[str, float]]:
     for row in read_rows(course.root):
         if row.graded and not row.ungraded:
             yield row.student, row.total
-    for student, line in exported(course).items():
+    for student, line in course.exported().items():
         if line["score"]:
             yield student, float(line["score"])
 

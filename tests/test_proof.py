@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ import nbformat
 import pytest
 import scipy.linalg
 import small_course as small
-from nbgrader.api import Gradebook
 from nbgrader.converters import NbGraderException
 from nbgrader_course import Course
 
@@ -20,7 +18,6 @@ from autograder.engine import converter, proof, run, sandbox
 from autograder.engine.assets import PLACE, grading_assets
 from autograder.engine.converter import SandboxedAutograde
 from autograder.engine.store import Store
-from autograder.export import CourseExport
 from autograder.table import read_rows
 from pset4.settings import data_folder
 
@@ -144,17 +141,9 @@ def assert_no_score(course: Course, student: str) -> None:
     (row,) = read_rows(course.root)
     assert row.ungraded
     assert not [cell for cell in row.by_cell if cell.endswith("_test")]
-    line = exported(course)[student]
+    line = course.exported()[student]
     assert (line["raw_score"], line["score"]) == ("", "")
     assert line["status"].startswith("needs a human")
-
-
-def exported(course: Course) -> dict[str, dict[str, str]]:
-    target = course.root / "grades.csv"
-    with Gradebook(f"sqlite:///{course.root}/gradebook.db") as gradebook:
-        CourseExport(to=str(target)).write(gradebook, course.root)
-    with target.open(encoding="utf-8", newline="") as file:
-        return {line["student_id"]: line for line in csv.DictReader(file)}
 
 
 def test_a_reference_answer_that_loses_a_point_stops_grading(course: Course) -> None:
