@@ -10,7 +10,7 @@ from autograder.answers.bank import parse
 from autograder.exams import EXAMS
 from pset4.misconceptions import misconceptions_for
 
-EXERCISES = tuple(bank_tools.FUNCTIONS)
+EXERCISES = bank_tools.of_problem(1, 3)
 ANSWERS = [answer for answer in BANK if answer.exercise in EXERCISES]
 RIGHT = [answer for answer in ANSWERS if answer.right]
 WRONG = [answer for answer in ANSWERS if not answer.right]

@@ -244,7 +244,7 @@ class Relay:
 @pytest.mark.parametrize("exercise", CONTRACT)
 def test_a_further_device_is_tried_and_costs_one_property_where_it_fails(exercise):
     devices = ("cpu", "cpu")  # The second stands for CUDA.
-    with LocalStudent(bank_tools.namespace_of(reference(exercise).cells)) as student:
+    with LocalStudent(bank_tools.namespace_of(reference(exercise))) as student:
         one, two = Relay(student), Relay(student)
         assert examine(exercise, one, seed=1).points == EXAMS[exercise].points
         assert examine(exercise, two, seed=1, devices=devices).points == EXAMS[exercise].points

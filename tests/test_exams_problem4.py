@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import bank_tools
 import nbformat
 import pytest
 import torch
@@ -28,9 +29,8 @@ from autograder.answers.photo import (
     photo_attacks,
     photos,
     quietly,
-    run_cells,
 )
-from autograder.exams import EXAMS, LocalStudent, examine
+from autograder.exams import EXAMS, LocalStudent
 from autograder.exams.exam import Examination
 from autograder.exams.problem4 import (
     DRAWS,
@@ -54,20 +54,13 @@ from pset4.misconceptions.signs import signs_for
 from pset4.settings import load_settings
 from pset4.trials import TOLERANCE
 
-# What each visible check takes from the notebook.
-TAKES = {
-    "p4a_attack": ("generate_adversarial_example", "adversarial_tarantula"),
-    "p4b_tiger_cat": ("adversarial_tiger_cat",),
-    "p4d_layer_norm": ("maximize_layer_norm",),
-    "p4e_robust": ("robust_example",),
-    "p4g_inversion": ("invert_features",),
-}
 ON_SMALL_NETWORKS = {
     "p4a_attack": attack_on_small_networks,
     "p4d_layer_norm": layer_norm_on_small_networks,
     "p4g_inversion": inversion_on_small_networks,
 }
-ANSWERS = [answer for exercise in TAKES for answer in answers_for(exercise)]
+EXERCISES = bank_tools.of_problem(4)
+ANSWERS = [answer for exercise in EXERCISES for answer in answers_for(exercise)]
 RIGHT = [answer for answer in ANSWERS if answer.right]
 WRONG = [answer for answer in ANSWERS if not answer.right]
 SOURCE = Path(__file__).parent.parent / "autograder/source/pset4/problem4_adversarial.ipynb"
@@ -77,27 +70,17 @@ def named(answers):
     return pytest.mark.parametrize("answer", answers, ids=[f"{a.exercise}: {a.name}" for a in answers])
 
 
-@cache
-def namespace_of(answer):
-    """What the notebook's namespace holds after the answer; each is run once for all tests."""
-    return run_cells(answer, given_cells(answer.exercise))
+# Each answer is run once for all tests: an attack on the photo takes seconds.
+namespace_of = cache(bank_tools.namespace_of)
 
 
 @cache
 def verdict_on(answer, seed=1):
-    with LocalStudent(namespace_of(answer)) as student:
-        return examine(answer.exercise, student, seed=seed)
+    return bank_tools.verdict_on(answer, seed=seed, namespace=namespace_of(answer))
 
 
 def check_failure(answer):
-    """What the visible check says; None if it is content."""
-    namespace = namespace_of(answer)
-    try:
-        with quietly():
-            getattr(checks, answer.exercise)(*(namespace.get(name) for name in TAKES[answer.exercise]))
-    except CheckFailed as failure:
-        return failure
-    return None
+    return bank_tools.check_failure(answer, namespace=namespace_of(answer))
 
 
 @named(RIGHT)
@@ -142,7 +125,7 @@ def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten():
 
 
 def test_there_are_enough_answers_and_they_differ():
-    for exercise in TAKES:
+    for exercise in EXERCISES:
         answers = answers_for(exercise)
         right = sum(answer.right for answer in answers)
         print(f"\n{exercise}: {right} right, {len(answers) - right} wrong", end="")
@@ -157,7 +140,7 @@ def test_every_diagnosis_exists(answer):
     assert answer.misconception in {sign.name for sign in signs_for(answer.exercise)} | {"missing"}
 
 
-@pytest.mark.parametrize("exercise", TAKES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_reference_stands_in_the_notebook(exercise):
     notebook = nbformat.read(SOURCE, as_version=4)
     (cell,) = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == exercise]

@@ -66,7 +66,7 @@ def survivors(exercise):
 
 def points_of(answer, source):
     try:
-        namespace = bank_tools.namespace_of((*answer.extra_cells, source))
+        namespace = bank_tools.namespace_of(dataclasses.replace(answer, source=source))
     except Exception:
         return 0.0
     with LocalStudent(namespace) as student:
@@ -80,7 +80,7 @@ def impatient(monkeypatch):
         monkeypatch.setitem(EXAMS, name, dataclasses.replace(exam, seconds=SECONDS))
 
 
-@pytest.mark.parametrize("exercise", bank_tools.FUNCTIONS)
+@pytest.mark.parametrize("exercise", bank_tools.of_problem(1, 3))
 def test_mutants_that_are_not_equivalent_lose_points(exercise, impatient):
     made, surviving = survivors(exercise)
     unexplained = [what for what in surviving if what not in EQUIVALENT[exercise]]
