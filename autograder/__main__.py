@@ -10,19 +10,19 @@ from pathlib import Path
 from rich.console import Console
 from traitlets.config.loader import PyFileConfigLoader
 
-from autograder import release, sample_class, table
-from autograder.agreement import Disagreement
-from autograder.course import Course
-from autograder.engine.cli import NEEDS_A_HUMAN, add_grade_command, grade
-from autograder.engine.converter import pinned_files
-from autograder.engine.proof import MachineFault, prove
-from autograder.engine.run import try_sandbox
-from autograder.engine.sandbox import SandboxUnavailable
-from autograder.engine.verdicts import RunTwoProcesses
-from pset4.assets import AssetError
+from autograder.course import folders, release, sample_class, table
+from autograder.course.agreement import Disagreement
+from autograder.course.course import Course
+from autograder.engine.grader.cli import NEEDS_A_HUMAN, add_grade_command, grade
+from autograder.engine.grader.converter import pinned_files
+from autograder.engine.grader.proof import MachineFault, prove
+from autograder.engine.grader.run import try_sandbox
+from autograder.engine.grader.sandbox import SandboxUnavailable
+from autograder.engine.grader.verdicts import RunTwoProcesses
+from pset4.files.assets import AssetError
 from pset4.settings import load_settings
 
-SAMPLE_COURSE = release.COURSE / "sample_course"
+SAMPLE_COURSE = folders.COURSE / "sample_course"
 
 
 def grade_sample_class(root: Path = SAMPLE_COURSE) -> int:
@@ -42,7 +42,7 @@ def grade_sample_class(root: Path = SAMPLE_COURSE) -> int:
     sample_class.build(course.released, course.submitted)
     console.print("grading (half a minute each, and a minute before the first one) ...")
     status = grade(
-        release.ASSIGNMENT,
+        folders.ASSIGNMENT,
         course=root,
         force=not load_settings().two_processes,  # nbgrader's own way does not see what has changed
         unsafe_no_sandbox=sandbox_is_missing(console),
@@ -73,9 +73,9 @@ def sandbox_is_missing(console: Console) -> bool:
 def check_machine() -> int:
     """Says whether this machine grades rightly; returns the exit status."""
     console = Console()
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(release.COURSE)).load_config()
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(folders.COURSE)).load_config()
     settings = RunTwoProcesses(config=config).settings()
-    source = release.COURSE / "source" / release.ASSIGNMENT
+    source = folders.COURSE / "source" / folders.ASSIGNMENT
     try:
         with pinned_files():
             prove(source, config, settings, say=lambda words: console.print(words, markup=False))
@@ -88,7 +88,7 @@ def check_machine() -> int:
 
 def write_notebooks() -> None:
     """Writes `notebooks/` from the source."""
-    for path in release.generate(release.NOTEBOOKS):
+    for path in release.generate(folders.NOTEBOOKS):
         print(f"wrote {path}")
 
 
@@ -101,7 +101,7 @@ def main() -> None:
     commands.add_parser("check", help="say whether this machine grades rightly, without grading anybody")
     add_grade_command(commands)
     show = commands.add_parser("table", help="print the table of a graded course")
-    show.add_argument("--course", type=Path, default=release.COURSE, help="root of the nbgrader course")
+    show.add_argument("--course", type=Path, default=folders.COURSE, help="root of the nbgrader course")
     arguments = parser.parse_args()
     try:
         run(arguments)

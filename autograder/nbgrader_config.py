@@ -19,9 +19,9 @@ from nbgrader.preprocessors import (
     SaveCells,
 )
 
-from autograder.engine.plugs import use_safe_pages, use_two_processes
-from autograder.export import CourseExport
-from autograder.preprocessors import FillCourseAddress, ForgiveStderr, RefuseDisagreements, SetExamSeed
+from autograder.course.export import CourseExport
+from autograder.course.preprocessors import FillCourseAddress, ForgiveStderr, RefuseDisagreements, SetExamSeed
+from autograder.engine.grader.plugs import use_safe_pages, use_two_processes
 from pset4.settings import load_settings
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - traitlets provides it

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from autograder.engine.launcher import Warm
-from autograder.engine.limits import Limits
-from autograder.engine.sandbox import Namespace
-from autograder.engine.session import Session, open_session
+from autograder.engine.grader.launcher import Warm
+from autograder.engine.grader.sandbox import Namespace
+from autograder.engine.grader.session import Session, open_session
+from autograder.engine.wire.limits import Limits
 
 HERE = Path(__file__).parent
-COLD = "import IPython, matplotlib.pyplot, numpy, torch, torchvision, pset4.networks"
+COLD = "import IPython, matplotlib.pyplot, numpy, torch, torchvision, pset4.networks.network"
 Samples = dict[str, list[float]]
 
 

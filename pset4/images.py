@@ -11,8 +11,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from pset4.assets import AssetUnavailableError, fetch, load_manifest
 from pset4.device import best_device
+from pset4.files.assets import AssetUnavailableError, fetch, load_manifest
 
 RESIZED_SIDE = 256
 CROPPED_SIDE = 224
@@ -37,7 +37,7 @@ def load_image(source: str | Path, device: torch.device | str | None = None) -> 
     Raises:
         FileNotFoundError: If there is no such file and no such photo.
         ImageError: If the file is not an image, is cut short, or has colours that do not turn into RGB by themselves.
-        AssetError: If the course's photo cannot be had; see `pset4.assets.fetch`.
+        AssetError: If the course's photo cannot be had; see `pset4.files.assets.fetch`.
     """
     path = _photo_path(source)
     pixels = np.asarray(_read_rgb(path), dtype=np.uint8)  # (H, W, 3)

@@ -15,10 +15,9 @@ from nbgrader_course import Course as SmallCourse
 from nbgrader_course import find_alembic
 from small_course import sandbox_options
 
-from autograder import sample_class
-from autograder.course import Course
-
-REPOSITORY = Path(__file__).resolve().parent.parent
+from autograder.course import sample_class
+from autograder.course.course import Course
+from autograder.course.folders import REPOSITORY
 
 
 @pytest.fixture(scope="session")

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from autograder.answers.bank import Answer, answers_for, reference
-from pset4.assets import AssetUnavailableError
-from pset4.attacked_photo import ROBUST_EPS, STANDARD_EPS, TARANTULA, TIGER_CAT, judging_network, judging_photo
-from pset4.imagenet import class_name
+from pset4.checks.judging.photos import ROBUST_EPS, STANDARD_EPS, TARANTULA, TIGER_CAT, judging_network, judging_photo
+from pset4.figures.paths import TracedStep, class_probabilities
+from pset4.files.assets import AssetUnavailableError
 from pset4.images import load_photo, round_to_8_bits
-from pset4.networks import Network, NetworkName
+from pset4.networks.imagenet import class_name
+from pset4.networks.network import Network, NetworkName
 from pset4.settings import load_settings
 from pset4.steps import L2Step
-from pset4.trace import TracedStep, class_probabilities
 
 Namespace = dict[str, Any]
 FIRST_CELL = "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor\n"

@@ -13,8 +13,8 @@ from autograder.exams.exam import Examination
 from autograder.exams.student import Opaque, Outcome
 from autograder.exams.verdict import Property
 from pset4.checks.functions import Refusal
-from pset4.misconceptions.registry import as_double, largest_difference, scale_of
-from pset4.misconceptions.symptoms import (
+from pset4.checks.misconceptions.registry import as_double, largest_difference, scale_of
+from pset4.checks.misconceptions.symptoms import (
     LOOSE,
     Symptom,
     changed_symptom,

@@ -12,7 +12,7 @@ import torch
 
 from autograder.exams.student import CallOptions, Opaque, Outcome, Student, size_of
 from autograder.exams.verdict import Property, Verdict, settle
-from pset4.misconceptions import Observation, recognise
+from pset4.checks.misconceptions import Observation, recognise
 
 MAX_TIMEOUTS = 2
 """Calls that may run into the time limit before the rest of an exam is given up."""

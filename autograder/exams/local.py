@@ -16,9 +16,9 @@ from torch import Tensor
 
 from autograder.exams.student import CallOptions, Opaque, Outcome
 from autograder.exams.torch_state import TorchState
-from pset4 import specs
-from pset4.observe import banned_calls
-from pset4.time_limit import OutOfTime, time_limit
+from pset4.checks.calling import specs
+from pset4.checks.calling.observe import banned_calls
+from pset4.checks.calling.time_limit import OutOfTime, time_limit
 
 MAX_MESSAGE = 500
 MAX_ENTRIES = 50_000_000

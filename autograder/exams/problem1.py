@@ -20,9 +20,9 @@ from autograder.exams.cases import (
 )
 from autograder.exams.exam import Examination, exam
 from autograder.exams.verdict import Property
-from pset4 import expected
 from pset4.checks.functions import Refusal
-from pset4.misconceptions.symptoms import error_symptom
+from pset4.checks.judging import expected
+from pset4.checks.misconceptions.symptoms import error_symptom
 
 FLIPPED = "kernel is flipped"
 PADDED = "zeros beyond both ends"

@@ -11,8 +11,8 @@ from autograder.exams.cases import DTYPES, SHAPE, UNCHANGED, Inputs, judge
 from autograder.exams.exam import Examination, exam
 from autograder.exams.student import Opaque, Outcome
 from autograder.exams.verdict import Property
-from pset4.attacked_photo import judging_network, judging_photo
-from pset4.guesses import (
+from pset4.checks.calling.specs import NetworkSpec, build_network
+from pset4.checks.judging.guesses import (
     CLASSES,
     COUNT,
     GUESSED_CLASS,
@@ -26,9 +26,9 @@ from pset4.guesses import (
     judge_guesses,
     number,
 )
-from pset4.misconceptions.problem2 import probabilities, stored_inputs
-from pset4.misconceptions.symptoms import error_symptom
-from pset4.specs import NetworkSpec, build_network
+from pset4.checks.judging.photos import judging_network, judging_photo
+from pset4.checks.misconceptions.problem2 import probabilities, stored_inputs
+from pset4.checks.misconceptions.symptoms import error_symptom
 
 LAST_LAYER = "inputs of the last linear layer"
 WRAPPED = "wrapped networks"

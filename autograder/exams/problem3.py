@@ -24,9 +24,9 @@ from autograder.exams.cases import (
 )
 from autograder.exams.exam import Examination, exam
 from autograder.exams.verdict import Property
-from pset4 import expected
 from pset4.checks.functions import Refusal
-from pset4.misconceptions.symptoms import changed_symptom, kept_symptom, precision_symptom, shape_symptom
+from pset4.checks.judging import expected
+from pset4.checks.misconceptions.symptoms import changed_symptom, kept_symptom, precision_symptom, shape_symptom
 
 DIAGONALS = "each diagonal holds one kernel value"
 NOT_TRANSPOSED = "rows hold the flipped kernel"

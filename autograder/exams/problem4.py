@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import pset4.exam_networks
+import pset4.checks.calling.small_networks
 from autograder.exams.exam import Examination, exam
 from autograder.exams.verdict import Property
-from pset4 import attacked_photo, trials
-from pset4.attacked_photo import judging_network, judging_photo, look_at
-from pset4.misconceptions.signs import read_photo, read_trials
-from pset4.networks import NetworkName
-from pset4.specs import FeaturesSpec, NetworkSpec, StepSpec
+from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, StepSpec
+from pset4.checks.judging import photos as attacked_photo
+from pset4.checks.judging import trials
+from pset4.checks.judging.photos import judging_network, judging_photo, look_at
+from pset4.checks.judging.trials import Trial
+from pset4.checks.misconceptions.signs import read_photo, read_trials
+from pset4.networks.network import NetworkName
 from pset4.steps import L2Step
-from pset4.trials import Trial
 
 CLASSES = 10
 STEPS = 24
@@ -122,14 +123,14 @@ def budget(original: Tensor) -> StepSpec:
 
 def unlikely_classes(spec: NetworkSpec, x: Tensor, random: torch.Generator) -> Tensor:
     """For each image one of the five least probable classes, another one for each image if there are at most five."""
-    logits = pset4.specs.build(spec, x.device)(x)
+    logits = pset4.checks.calling.specs.build(spec, x.device)(x)
     order = torch.argsort(logits, dim=1)  # least probable first
     return order[range(len(x)), torch.randperm(5, generator=random)[: len(x)].to(x.device)]
 
 
 def unlikely_for_all(spec: NetworkSpec, x: Tensor) -> int:
     """The class that no image of the batch is taken for, by the widest margin: an early stop has to wait for it."""
-    logits = pset4.specs.build(spec, x.device)(x)
+    logits = pset4.checks.calling.specs.build(spec, x.device)(x)
     return int((logits - logits.amax(dim=1, keepdim=True)).amax(dim=0).argmin())
 
 
@@ -226,7 +227,7 @@ def mixed_batch(random: torch.Generator, device: str) -> tuple[NetworkSpec, Tens
     """Images whose mean logits say another class than those of the second image: mixing them shows in its direction."""
     for _ in range(50):
         spec, x = classifier(random, sharpness=60.0), draw_images(random, 3, device=device)
-        logits = pset4.specs.build(spec, device)(x)
+        logits = pset4.checks.calling.specs.build(spec, device)(x)
         if logits.mean(dim=0).argmax() != logits[1].argmax():
             break
     return spec, x
@@ -390,7 +391,7 @@ def short_feature_attacks(ask: Trials, device: str, *, with_target: bool) -> Non
 def features_of(spec: FeaturesSpec, x: Tensor) -> Tensor:
     """The features of images."""
     with torch.no_grad():
-        return torch.as_tensor(pset4.specs.build(spec, x.device)(x))
+        return torch.as_tensor(pset4.checks.calling.specs.build(spec, x.device)(x))
 
 
 def not_along_norm(trial: Trial, sign: Callable[[float], float]) -> str:

@@ -1,8 +1,8 @@
 """What an exam may ask of a submission, wherever the submission's code runs.
 
 An exam never touches the student's namespace. It calls the student's functions through a `Student`, with plain data or
-with specifications (`pset4.specs`), and judges the `Outcome`. `LocalStudent` calls them in this process (stock
-nbgrader); the sandboxed engine brings its own `Student`, which calls them in another process.
+with specifications (`pset4.checks.calling.specs`), and judges the `Outcome`. `LocalStudent` calls them in this process
+(stock nbgrader); the sandboxed engine brings its own `Student`, which calls them in another process.
 """
 
 from __future__ import annotations

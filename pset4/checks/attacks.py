@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import pset4.exam_networks  # noqa: F401  (registers the networks)
-from pset4 import specs, trials
+import pset4.checks.calling.small_networks  # noqa: F401  (registers the networks)
+from pset4.checks.calling import specs
+from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, RecordingStep, StepSpec
+from pset4.checks.calling.time_limit import OutOfTime, time_limit
 from pset4.checks.failure import CheckFailed
 from pset4.checks.functions import SECONDS, one_thread
-from pset4.misconceptions.signs import read_trials
-from pset4.specs import FeaturesSpec, NetworkSpec, RecordingStep, StepSpec
-from pset4.time_limit import OutOfTime, time_limit
-from pset4.trials import Trial
+from pset4.checks.judging import trials
+from pset4.checks.judging.trials import Trial
+from pset4.checks.misconceptions.signs import read_trials
 
 
 @dataclass(frozen=True)

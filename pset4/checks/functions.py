@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pset4.checks.calling.observe import banned_calls
+from pset4.checks.calling.time_limit import OutOfTime, time_limit
 from pset4.checks.failure import CheckFailed
-from pset4.misconceptions import Observation, attempt, recognise, show
-from pset4.misconceptions.registry import as_double, largest_difference, scale_of
-from pset4.misconceptions.symptoms import (
+from pset4.checks.misconceptions import Observation, attempt, recognise, show
+from pset4.checks.misconceptions.registry import as_double, largest_difference, scale_of
+from pset4.checks.misconceptions.symptoms import (
     LOOSE,
     Symptom,
     changed_symptom,
@@ -25,8 +27,6 @@ from pset4.misconceptions.symptoms import (
     precision_symptom,
     shape_symptom,
 )
-from pset4.observe import banned_calls
-from pset4.time_limit import OutOfTime, time_limit
 
 # Of one call. An honest one takes milliseconds; its first import of a library, on a busy machine, some seconds.
 SECONDS = 5.0

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from pset4 import expected
 from pset4.checks.failure import all_good
 from pset4.checks.functions import FunctionCheck, Probe, Refusal, run_check
-from pset4.misconceptions.problem1 import SIZES, stored_size
-from pset4.misconceptions.table import signal
+from pset4.checks.judging import expected
+from pset4.checks.misconceptions.problem1 import SIZES, stored_size
+from pset4.checks.misconceptions.table import signal
 
 SHORT = signal(1, 2, 3)
 LONGER = signal(3, -1, 4, 1, -5, 9, 2, -6)

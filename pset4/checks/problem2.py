@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pset4.checks.calling.specs import NetworkSpec, build_network
+from pset4.checks.calling.time_limit import OutOfTime, time_limit
 from pset4.checks.failure import CheckFailed, all_good
 from pset4.checks.functions import SECONDS, FunctionCheck, Probe, one_thread, run_check
-from pset4.guesses import Finding, judge_first_guess, judge_guesses
-from pset4.misconceptions import Observation, recognise
-from pset4.misconceptions.problem2 import probabilities, stored_inputs
-from pset4.misconceptions.symptoms import error_symptom
-from pset4.networks import Network
-from pset4.specs import NetworkSpec, build_network
-from pset4.time_limit import OutOfTime, time_limit
+from pset4.checks.judging.guesses import Finding, judge_first_guess, judge_guesses
+from pset4.checks.misconceptions import Observation, recognise
+from pset4.checks.misconceptions.problem2 import probabilities, stored_inputs
+from pset4.checks.misconceptions.symptoms import error_symptom
+from pset4.networks.network import Network
 
 # A small network, the same in a wrapping, one with a single linear layer, and the real one.
 NETWORKS = (

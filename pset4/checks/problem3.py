@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pset4 import expected
 from pset4.checks.failure import all_good
 from pset4.checks.functions import FunctionCheck, Probe, Refusal, run_check
+from pset4.checks.judging import expected
+from pset4.checks.misconceptions.table import signal
 from pset4.checks.problem1 import EDGE, LONGER, UNEVEN, spaced
-from pset4.misconceptions.table import signal
 
 THREE = signal(1, 2, 4)
 FIVE = signal(1, 2, 3, 4, 5)

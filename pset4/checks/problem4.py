@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pset4 import attacked_photo, trials
-from pset4.attacked_photo import AttackedPhoto, judging_network, judging_photo, look_at
 from pset4.checks.attacks import Tries, images, uneven
+from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, StepSpec, build
 from pset4.checks.failure import CheckFailed, all_good
-from pset4.imagenet import class_name
-from pset4.misconceptions.signs import read_photo
-from pset4.networks import NetworkName
-from pset4.specs import FeaturesSpec, NetworkSpec, StepSpec, build
-from pset4.trials import Trial
+from pset4.checks.judging import photos as attacked_photo
+from pset4.checks.judging import trials
+from pset4.checks.judging.photos import AttackedPhoto, judging_network, judging_photo, look_at
+from pset4.checks.judging.trials import Trial
+from pset4.checks.misconceptions.signs import read_photo
+from pset4.networks.imagenet import class_name
+from pset4.networks.network import NetworkName
 
 SMALL_STEPS = 20
 # Label, images in the batch, seed, dtype.

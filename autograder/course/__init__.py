@@ -1,0 +1,1 @@
+"""The course as nbgrader knows it: contract, release, sample class, table, export."""

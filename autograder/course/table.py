@@ -1,0 +1,164 @@
+"""The table at the end of `make grade`: who has how many points, what needs a human, where the feedback is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import shorten
+
+import nbformat
+from nbgrader.api import Gradebook, MissingEntry
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from autograder.course.contract import BONUS, EXERCISES, NOTEBOOKS, POINTS
+from autograder.course.folders import ASSIGNMENT
+from autograder.engine.grader.cli import endings
+from autograder.engine.grader.present import TEST_SUFFIX
+from autograder.engine.grader.staging import students
+from autograder.engine.grader.store import Store
+
+OPEN = "–"  # where a number would be one that nobody earned
+_BONUS_CELLS = {f"{exercise.id}_test" for exercise in EXERCISES if exercise.bonus}
+
+
+NOT_YET = "not graded yet"
+STORING = f"{NOT_YET}: storing its grade was interrupted, so grade once more"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One student.
+
+    Attributes:
+        student: Their id.
+        by_cell: Points of each graded cell, by the cell's id; what waits for a human is missing.
+        waiting: Ids of the written answers that need a human.
+        ungraded: Ids of the test cells that have no score, because they could not be judged.
+        problem: Why the submission, or a part of it, could not be graded, or what a human should know of it; or "".
+        graded: Whether there is a grade at all.
+        feedback: Folder of the feedback pages, if they are there.
+    """
+
+    student: str
+    by_cell: dict[str, float] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
+    ungraded: tuple[str, ...] = ()
+    problem: str = ""
+    graded: bool = True
+    feedback: Path | None = None
+
+    def by_notebook(self, notebook: str) -> float:
+        """Points of one notebook, without the bonus."""
+        return sum(p for cell, p in self.by_cell.items() if _belongs(cell, notebook) and cell not in _BONUS_CELLS)
+
+    def is_open(self, notebook: str) -> bool:
+        """Whether a part of a notebook that a machine should have judged has no score."""
+        return not self.graded or any(_belongs(cell, notebook) for cell in self.ungraded)
+
+    @property
+    def total(self) -> float:
+        """Points without the bonus."""
+        return sum(points for cell, points in self.by_cell.items() if cell not in _BONUS_CELLS)
+
+    @property
+    def bonus(self) -> float:
+        """Bonus points."""
+        return sum(points for cell, points in self.by_cell.items() if cell in _BONUS_CELLS)
+
+    @property
+    def status(self) -> str:
+        """In a few words: who has to do something before this is a grade."""
+        if not self.graded:
+            return self.problem if self.problem.startswith(NOT_YET) else NOT_YET
+        if self.ungraded:
+            return f"needs a human: not gradable ({', '.join(self.ungraded)})"
+        return f"awaiting a human: {len(self.waiting)} written answers" if self.waiting else "graded"
+
+
+def _belongs(cell: str, notebook: str) -> bool:
+    """Whether a cell stands in a notebook: p1a_conv1d_test in problem1_forward."""
+    return cell.startswith(notebook.split("_")[0].replace("problem", "p"))
+
+
+def unreadable(folder: Path) -> str:
+    """Why a submitted folder cannot be graded, in words for the instructor, or ""."""
+    notebooks = [folder / f"{name}.ipynb" for name in NOTEBOOKS if (folder / f"{name}.ipynb").exists()]
+    if not notebooks:
+        return "no notebook was handed in"
+    for path in notebooks:
+        try:
+            nbformat.read(path, as_version=4)
+        except Exception as error:  # nbformat raises many kinds; each means that the file is not a notebook
+            return f"{path.name} is not a notebook ({type(error).__name__})"
+    return ""
+
+
+def read_rows(course: Path) -> list[Row]:
+    """One row for every student with a folder in `submitted/`, graded or not.
+
+    Args:
+        course: Root of the nbgrader course.
+    """
+    store = Store(course)
+    known = store.known(ASSIGNMENT)
+    remarks = {ending.student: "; ".join(ending.remarks) for ending in endings(store.bundles(ASSIGNMENT))}
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        return [
+            Row(student, problem=STORING, graded=False)
+            if known.get(student)
+            else _row(course, gradebook, student, remarks.get(student))
+            for student in students(course / "submitted")
+        ]
+
+
+def _row(course: Path, gradebook: Gradebook, student: str, remarks: str | None) -> Row:
+    """The row of one student; `remarks` are the engine's, None where nbgrader's own kernel graded."""
+    problem = unreadable(course / "submitted" / student / ASSIGNMENT) if remarks is None else remarks
+    try:
+        submission = gradebook.find_submission(ASSIGNMENT, student)
+    except MissingEntry:
+        return Row(student, problem=problem or NOT_YET, graded=False)
+    if not (course / "autograded" / student / ASSIGNMENT).exists():
+        return Row(student, problem=problem or "grading failed; see nbgrader's log", graded=False)
+    grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
+    open_cells = sorted(grade.cell.name for grade in grades if grade.needs_manual_grade)
+    feedback = course / "feedback" / student / ASSIGNMENT
+    return Row(
+        student,
+        by_cell={g.cell.name: float(g.score) for g in grades if not g.needs_manual_grade},
+        waiting=tuple(name for name in open_cells if not name.endswith(TEST_SUFFIX)),
+        ungraded=tuple(name for name in open_cells if name.endswith(TEST_SUFFIX)),
+        problem=problem,
+        feedback=feedback if feedback.exists() else None,
+    )
+
+
+def render(rows: Iterable[Row], console: Console | None = None) -> None:
+    """Prints the table."""
+    console = console or Console()
+    # A log file or a pipe has no width; the reasons must not be cut there.
+    if not console.is_terminal:
+        console = Console(width=160)
+    table = Table(title=f"{ASSIGNMENT}: points by problem", caption="feedback pages: see below")
+    table.add_column("student")
+    for number in range(1, len(NOTEBOOKS) + 1):
+        table.add_column(f"P{number}", justify="right")
+    table.add_column(f"of {POINTS:g}", justify="right")
+    table.add_column(f"bonus of {BONUS:g}", justify="right")
+    table.add_column("needs a human")
+    folders = []
+    for row in rows:
+        written = f"{len(row.waiting)} written answers" if row.waiting else ""
+        ungraded = f"not gradable: {', '.join(row.ungraded)}" if row.ungraded else ""
+        needs = "\n".join(text for text in (ungraded, written, shorten(row.problem, 100)) if text)
+        points = [OPEN if row.is_open(name) else f"{row.by_notebook(name):g}" for name in NOTEBOOKS]
+        total = [OPEN, OPEN] if OPEN in points else [f"{row.total:g}", f"{row.bonus:g}"]
+        table.add_row(escape(row.student), *points, *total, escape(needs))
+        if row.feedback:
+            folders.append(row.feedback)
+    console.print(table)
+    if folders:
+        console.print(f"feedback pages: {folders[0].parent.parent}/<student>/{ASSIGNMENT}/*.html", soft_wrap=True)

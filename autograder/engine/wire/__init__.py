@@ -1,0 +1,1 @@
+"""What the grader and the sandboxed process both speak."""

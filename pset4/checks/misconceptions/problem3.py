@@ -1,0 +1,601 @@
+"""Misconceptions about the backward pass: the convolution's matrix and gradients, the update, max pooling."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pset4.checks.judging import expected
+from pset4.checks.judging.expected import correlate, vector_jacobian
+from pset4.checks.misconceptions import problem1
+from pset4.checks.misconceptions.problem1 import convolve_padded, edges_from, half, pad_like_numpy, without_tap
+from pset4.checks.misconceptions.registry import Imitation
+from pset4.checks.misconceptions.table import register_table, signal
+
+
+def matrix_of(layer: Imitation, kernel: Tensor, n: int) -> Tensor:
+    """The matrix of any linear layer: its columns are what the layer makes of the unit vectors."""
+    units = torch.eye(n, dtype=kernel.dtype, device=kernel.device)
+    return torch.stack([layer(unit, kernel) for unit in units], dim=1)
+
+
+def matrix_imitation(layer: Imitation) -> Imitation:
+    """Imitates a student whose matrix belongs to another layer."""
+    return lambda kernel, n: matrix_of(layer, kernel, n)
+
+
+def convolve_rows(signals: Tensor, kernel: Tensor) -> Tensor:
+    """The matrix whose columns are the convolved rows of `signals`, without padding."""
+    return F.conv1d(signals[:, None], kernel.flip(0)[None, None])[:, 0].T
+
+
+def rows_where_all_fits(kernel: Tensor, n: int) -> Tensor:
+    """The matrix without the rows in which the kernel leaves the signal."""
+    whole, width = expected.conv1d_matrix(kernel, n), half(kernel)
+    rows = torch.arange(n, device=kernel.device)[:, None]
+    return torch.where((rows >= width) & (rows < n - width), whole, 0)
+
+
+register_table(
+    "p3a_conv_matrix",
+    "conv1d_matrix",
+    {
+        "transposed": (
+            lambda w, n: expected.conv1d_matrix(w, n).T,
+            "this is the matrix of the cross-correlation, the transpose of the one you want. Row n holds W[n - i] in "
+            "column i: the kernel runs backwards along a row.",
+        ),
+        "circulant": (
+            matrix_imitation(lambda x, w: convolve_padded(pad_like_numpy(x, half(w), "wrap"), w)),
+            "the kernel comes back in at the other side of a row. The signal is zero beyond its ends: cut it off.",
+        ),
+        "negative_index": (
+            matrix_imitation(problem1.wraps_at_the_left),
+            "a negative column index counts from the end in Python, so the kernel comes back in at the right side. "
+            "Cut it off there.",
+        ),
+        "edges_repeated": (
+            matrix_imitation(lambda x, w: convolve_padded(pad_like_numpy(x, half(w), "edge"), w)),
+            "in the first and last rows the weights beyond the ends are added to the outer columns. They multiply "
+            "zeros: leave them out.",
+        ),
+        "lower_triangle": (
+            matrix_imitation(lambda x, w: problem1.full_convolution(x, w)[: len(x)]),
+            "your kernel starts on the diagonal. Its centre, W[0] = kernel[(k - 1)/2], belongs there.",
+        ),
+        "upper_triangle": (
+            matrix_imitation(lambda x, w: problem1.full_convolution(x, w)[len(w) - 1 :]),
+            "your kernel ends on the diagonal. Its centre, W[0] = kernel[(k - 1)/2], belongs there.",
+        ),
+        "kernel_not_shifted": (
+            lambda w, n: expected.conv1d_matrix(w.roll(half(w)), n),
+            "you read W[m] as kernel[m], and a negative m counts from the kernel's end. W[m] stands at "
+            "kernel[m + (k - 1)/2].",
+        ),
+        "valid_rows_only": (
+            lambda w, n: expected.conv1d_matrix(w, n)[half(w) : max(half(w), n - half(w))],
+            "rows are missing: the matrix has n rows, also those in which the kernel leaves the signal.",
+        ),
+        "full_matrix": (
+            matrix_imitation(problem1.full_convolution),
+            "there are rows too many: this is the full convolution with n + k - 1 outputs.",
+        ),
+        "padded_columns": (
+            lambda w, n: convolve_rows(torch.eye(n + 2 * half(w), dtype=w.dtype, device=w.device), w),
+            "you have columns for the padding too. It is zero, so the matrix needs only the n columns of x_in.",
+        ),
+        "edge_rows_zero": (
+            rows_where_all_fits,
+            "the first and the last rows are empty. Also there the part of the kernel that meets the signal counts.",
+        ),
+        "last_tap_missing": (
+            lambda w, n: expected.conv1d_matrix(without_tap(w, -1), n),
+            "the kernel's last tap is never used. range() excludes its end.",
+        ),
+        "first_tap_missing": (
+            lambda w, n: expected.conv1d_matrix(without_tap(w, 0), n),
+            "the kernel's first tap is never used. m begins at -(k - 1)/2.",
+        ),
+        "upside_down": (
+            lambda w, n: expected.conv1d_matrix(w, n).flip(0),
+            "the rows stand in the wrong order: the first row gives x_out[0].",
+        ),
+        "left_right": (
+            lambda w, n: expected.conv1d_matrix(w, n).flip(1),
+            "the columns stand in the wrong order: the first column multiplies x_in[0].",
+        ),
+        "all_zeros": (
+            lambda w, n: w.new_zeros(n, n),
+            "your matrix is all zeros: nothing is computed, or nothing is stored.",
+        ),
+        "mean_instead_of_sum": (
+            lambda w, n: expected.conv1d_matrix(w, n) / len(w),
+            "you divide by k. A convolution sums; it does not average.",
+        ),
+    },
+    right=expected.conv1d_matrix,
+    names=("kernel", "n"),
+    examples=((signal(1, 2, 4), 3), (signal(1, 2, 4), 4), (signal(1, 2, 3, 4, 5), 2)),
+)
+
+
+def backward_of(layer: Imitation) -> Imitation:
+    """Imitates a student who differentiates another layer."""
+    return lambda grad_out, kernel: vector_jacobian(lambda x: layer(x, kernel), torch.zeros_like(grad_out), grad_out)
+
+
+def last_contribution(grad_out: Tensor, kernel: Tensor) -> Tensor:
+    """What the last output leaves on each input: n = i + (k - 1)/2, or the signal's last."""
+    last = (torch.arange(len(grad_out), device=grad_out.device) + half(kernel)).clamp_max(len(grad_out) - 1)
+    rows = expected.conv1d_matrix(kernel, len(grad_out))[last].diagonal()
+    return rows * grad_out[last]
+
+
+register_table(
+    "p3a_backward_input",
+    "conv1d_backward_input",
+    {
+        "flipped_again": (
+            expected.conv1d,
+            "you apply the forward convolution once more. The gradient multiplies by the transposed matrix, and the "
+            "transpose turns the kernel round: dC/dx_in[i] sums W[n - i] grad_out[n] over n.",
+        ),
+        "valid_only": (
+            lambda g, w: correlate(g, w, 0),
+            "your gradient is shorter than x_in. Every input has one: pad grad_out with (k - 1)/2 zeros on each side.",
+        ),
+        "full": (
+            lambda g, w: correlate(g, w, len(w) - 1),
+            "your gradient is longer than x_in: it also has values for the padding. Only the middle N belong to x_in.",
+        ),
+        "edges_repeated": (
+            lambda g, w: correlate(pad_like_numpy(g, half(w), "edge"), w, 0),
+            "beyond its ends you repeat grad_out. There are no outputs there, so nothing comes back from there.",
+        ),
+        "circular": (
+            lambda g, w: correlate(pad_like_numpy(g, half(w), "wrap"), w, 0),
+            "grad_out goes on at its other end, as for a circular convolution. There are no outputs beyond the ends.",
+        ),
+        "negative_index": (
+            lambda g, w: problem1.wraps_at_the_left(g, w.flip(0)),
+            "grad_out[-1] is the last value in Python. Leave out the indices below 0.",
+        ),
+        "only_the_past": (
+            lambda g, w: correlate(F.pad(g, (len(w) - 1, 0)), w, 0),
+            "your kernel is not centred: input i is given gradients only from outputs up to i. It also takes part in "
+            "outputs after it.",
+        ),
+        "only_the_future": (
+            lambda g, w: correlate(F.pad(g, (0, len(w) - 1)), w, 0),
+            "your kernel is not centred: input i is given gradients only from outputs from i on. It also takes part in "
+            "outputs before it.",
+        ),
+        "kernel_not_shifted": (
+            lambda g, w: expected.conv1d_backward_input(g, w.roll(half(w))),
+            "you read W[m] as kernel[m], and a negative m counts from the kernel's end. W[m] stands at "
+            "kernel[m + (k - 1)/2].",
+        ),
+        "edges_zero": (
+            lambda g, w: edges_from(expected.conv1d_backward_input(g, w), w, torch.zeros_like(g)),
+            "inputs near the ends get no gradient. They take part in fewer outputs, but they do take part.",
+        ),
+        "edges_copied": (
+            lambda g, w: edges_from(expected.conv1d_backward_input(g, w), w, g),
+            "near the ends you copy grad_out. Sum over the outputs that each input takes part in.",
+        ),
+        "kernel_sum": (
+            lambda g, w: g * w.sum(),
+            "you multiply grad_out[n] by the sum of the kernel. Each input takes part in k different outputs, with a "
+            "different weight in each.",
+        ),
+        "centre_only": (
+            lambda g, w: g * w[half(w)],
+            "you pass on only the gradient of the output at the same position. Each input takes part in k outputs.",
+        ),
+        "passed_through": (
+            lambda g, w: g,
+            "you return grad_out itself. The kernel weights what comes back.",
+        ),
+        "mean_instead_of_sum": (
+            lambda g, w: expected.conv1d_backward_input(g, w) / len(w),
+            "you divide by k. Contributions of several outputs add up.",
+        ),
+        "divided_by_length": (
+            lambda g, w: expected.conv1d_backward_input(g, w) / len(g),
+            "you divide by N. C is one number already: nothing is averaged.",
+        ),
+        "wrong_sign": (
+            lambda g, w: -expected.conv1d_backward_input(g, w),
+            "the sign is wrong. The gradient is asked for; the minus belongs to the descent.",
+        ),
+        "reversed": (
+            lambda g, w: expected.conv1d_backward_input(g, w).flip(0),
+            "your gradient runs backwards: its first value belongs to x_in[0].",
+        ),
+        "overwritten": (
+            lambda g, w: last_contribution(g, w),
+            "only one output's share is left on each input. Contributions of several outputs add up: += in place of =.",
+        ),
+        "all_zeros": (
+            lambda g, w: torch.zeros_like(g),
+            "your gradient is all zeros: nothing is computed, or nothing is stored.",
+        ),
+        "last_tap_missing": (
+            lambda g, w: expected.conv1d_backward_input(g, without_tap(w, -1)),
+            "the kernel's last tap is never used. range() excludes its end.",
+        ),
+        "first_tap_missing": (
+            lambda g, w: expected.conv1d_backward_input(g, without_tap(w, 0)),
+            "the kernel's first tap is never used. m begins at -(k - 1)/2.",
+        ),
+    },
+    right=expected.conv1d_backward_input,
+    names=("grad_out", "kernel"),
+    examples=((signal(1, 2, 3), signal(1, 2, 4)), (signal(1, 2), signal(1, 2, 3, 4, 5))),
+)
+
+
+def kernel_gradient_of(layer: Imitation) -> Imitation:
+    """Imitates a student who differentiates another layer with respect to its kernel."""
+    return lambda g, x, k: vector_jacobian(lambda kernel: layer(x, kernel), x.new_zeros(k), g)
+
+
+def cut(x: Tensor, kernel_size: int) -> Tensor:
+    """The signal with its ends cut off where the kernel would leave it."""
+    width = kernel_size // 2
+    return x[width : len(x) - width]
+
+
+def inner_sum(g: Tensor, x: Tensor, k: int) -> Tensor:
+    """The sum over those outputs for which the whole kernel meets the signal."""
+    if len(x) < k:
+        return x.new_zeros(k)
+    return correlate(x, cut(g, k), 0).flip(0)
+
+
+def lags_from_zero(g: Tensor, x: Tensor, k: int) -> Tensor:
+    """Lags 0 .. k - 1 in place of those round zero."""
+    return correlate(F.pad(x, (k - 1, 0)), g, 0).flip(0)
+
+
+register_table(
+    "p3b_backward_kernel",
+    "conv1d_backward_kernel",
+    {
+        "reversed": (
+            lambda g, x, k: expected.conv1d_backward_kernel(g, x, k).flip(0),
+            "the values are right, but they stand in the reverse order. kernel[0] holds W[-(k - 1)/2], which "
+            "multiplies x_in[n + (k - 1)/2].",
+        ),
+        "inner_positions_only": (
+            inner_sum,
+            "you leave out the outputs near the ends. There the kernel leaves the signal, but its other taps still "
+            "count: pad x_in with zeros.",
+        ),
+        "inner_positions_reversed": (
+            lambda g, x, k: inner_sum(g, x, k).flip(0),
+            "you leave out the outputs near the ends, and the order is reversed. Pad x_in with zeros; kernel[0] holds "
+            "W[-(k - 1)/2].",
+        ),
+        "circular": (
+            kernel_gradient_of(lambda x, w: convolve_padded(pad_like_numpy(x, half(w), "wrap"), w)),
+            "x_in goes on at its other end. It is zero beyond its ends.",
+        ),
+        "edges_repeated": (
+            kernel_gradient_of(lambda x, w: convolve_padded(pad_like_numpy(x, half(w), "edge"), w)),
+            "beyond its ends you repeat x_in. It is zero there.",
+        ),
+        "negative_index": (
+            kernel_gradient_of(problem1.wraps_at_the_left),
+            "x_in[-1] is the last value in Python. Leave out the indices below 0.",
+        ),
+        "lags_from_zero": (
+            lags_from_zero,
+            "your taps run from 0 to k - 1. m runs from -(k - 1)/2 to (k - 1)/2.",
+        ),
+        "mean_over_positions": (
+            lambda g, x, k: expected.conv1d_backward_kernel(g, x, k) / len(x),
+            "you take the mean over n. The kernel is shared by all positions, so their gradients add up.",
+        ),
+        "divided_by_kernel_size": (
+            lambda g, x, k: expected.conv1d_backward_kernel(g, x, k) / k,
+            "you divide by k. The gradients of all positions add up; nothing is averaged.",
+        ),
+        "wrong_sign": (
+            lambda g, x, k: -expected.conv1d_backward_kernel(g, x, k),
+            "the sign is wrong. The gradient is asked for; the minus belongs to the update.",
+        ),
+        "same_for_all_taps": (
+            lambda g, x, k: (g @ x).expand(k),
+            "every tap gets the same value. Tap m meets x_in[n - m]: shift the signal by m.",
+        ),
+        "last_position_only": (
+            lambda g, x, k: x.new_zeros(k) + g[-1] * F.pad(x, (k // 2, k // 2))[len(x) - 1 :].flip(0),
+            "only the last position counts in your sum: did you write = where += belongs?",
+        ),
+        "sums_multiplied": (
+            lambda g, x, k: (g.sum() * x.sum()).expand(k),
+            "you multiply the sum of grad_out by the sum of x_in. Multiply at each position first, then sum.",
+        ),
+        "grad_out_ignored": (
+            lambda g, x, k: expected.conv1d_backward_kernel(torch.ones_like(g), x, k),
+            "you sum x_in, but never multiply by grad_out.",
+        ),
+        "all_zeros": (
+            lambda g, x, k: x.new_zeros(k),
+            "your gradient is all zeros: nothing is computed, or nothing is stored.",
+        ),
+        "last_tap_missing": (
+            lambda g, x, k: without_tap(expected.conv1d_backward_kernel(g, x, k), -1),
+            "the last tap gets no gradient. range() excludes its end.",
+        ),
+        "first_tap_missing": (
+            lambda g, x, k: without_tap(expected.conv1d_backward_kernel(g, x, k), 0),
+            "the first tap gets no gradient. m begins at -(k - 1)/2.",
+        ),
+        "all_lags": (
+            lambda g, x, k: correlate(F.pad(x, (len(x) - 1, len(x) - 1)), g, 0).flip(0),
+            "you return all 2N - 1 shifts. The kernel has only the k in the middle.",
+        ),
+    },
+    right=expected.conv1d_backward_kernel,
+    names=("grad_out", "x_in", "kernel_size"),
+    examples=((signal(1, 0, 2), signal(1, 2, 3), 3), (signal(1, 0, 2, 1), signal(3, 1, 2, 5), 3)),
+)
+
+register_table(
+    "p3b_update",
+    "update_kernel",
+    {
+        "uphill": (
+            lambda w, g, rate: expected.update_kernel(w, -g, rate),
+            "you walk uphill: the cost grows along the gradient. Subtract it.",
+        ),
+        "no_learning_rate": (
+            lambda w, g, rate: expected.update_kernel(w, g, 1.0),
+            "the learning rate has no effect. It scales the step.",
+        ),
+        "divided_by_learning_rate": (
+            lambda w, g, rate: expected.update_kernel(w, g, 1.0 / rate),
+            "you divide by the learning rate. A small rate means a small step.",
+        ),
+        "step_only": (
+            lambda w, g, rate: expected.update_kernel(torch.zeros_like(w), -g, rate),
+            "you return the step itself. Return the kernel after the step.",
+        ),
+        "downhill_step_only": (
+            lambda w, g, rate: expected.update_kernel(torch.zeros_like(w), g, rate),
+            "you return the step itself. Return the kernel after the step.",
+        ),
+        "nothing_changed": (
+            lambda w, g, rate: w,
+            "the kernel comes back unchanged.",
+        ),
+        "turned_round": (
+            lambda w, g, rate: -expected.update_kernel(w, g, rate),
+            "the sign of the whole result is wrong: the kernel minus the step, not the step minus the kernel.",
+        ),
+        "sign_only": (
+            lambda w, g, rate: expected.update_kernel(w, g.sign(), rate),
+            "every tap moves by the same amount: you use only the gradient's sign.",
+        ),
+        "normalised_gradient": (
+            lambda w, g, rate: expected.update_kernel(w, F.normalize(g, dim=0), rate),
+            "you divide the gradient by its length. Plain gradient descent uses it as it is.",
+        ),
+        "reversed_gradient": (
+            lambda w, g, rate: expected.update_kernel(w, g.flip(0), rate),
+            "you flip the gradient first. It stands in the kernel's own order.",
+        ),
+        "multiplied": (
+            lambda w, g, rate: expected.update_kernel(w, w * g, rate),
+            "you multiply the kernel by (1 - learning_rate * gradient). The step is added to the kernel.",
+        ),
+        "divided_by_kernel_size": (
+            lambda w, g, rate: expected.update_kernel(w, g / len(g), rate),
+            "you divide the step by k.",
+        ),
+        "decayed": (
+            lambda w, g, rate: expected.update_kernel(w * (1 - rate), g, rate),
+            "you also shrink the kernel itself, as weight decay does. Only the gradient moves it.",
+        ),
+    },
+    right=expected.update_kernel,
+    names=("kernel", "grad_kernel", "learning_rate"),
+    examples=((signal(1, 2, 3), signal(10, 0, -20), 0.1),),
+)
+
+
+def windows_of(x: Tensor, size: int) -> Tensor:
+    """All complete windows, (N - size + 1, size), by torch's own convolution with unit kernels."""
+    units = torch.eye(size, dtype=x.dtype, device=x.device)[:, None]
+    return F.conv1d(x[None, None], units)[0].T
+
+
+def spread(weights: Tensor, grad_out: Tensor) -> Tensor:
+    """What windows with these weights on their inputs give back, by automatic differentiation."""
+    count, size = weights.shape
+    at = weights.new_zeros(count + size - 1)
+    return vector_jacobian(lambda x: (windows_of(x, size) * weights).sum(dim=1), at, grad_out)
+
+
+def maxima(x: Tensor, size: int) -> Tensor:
+    """1 where a window's value is its maximum, (N - size + 1, size)."""
+    return (windows_of(x, size) == expected.maxpool1d(x, size)[:, None]).to(x.dtype)
+
+
+def one_place(x: Tensor, size: int, place: int) -> Tensor:
+    """1 at one place of each window."""
+    weights = torch.zeros_like(windows_of(x, size))
+    weights[:, place] = 1
+    return weights
+
+
+def pooling_matrix(x: Tensor, size: int) -> Tensor:
+    """dx_out/dx_in, (N - size + 1, N), by automatic differentiation."""
+    units = torch.eye(len(x) - size + 1, dtype=x.dtype, device=x.device)
+    return torch.stack([expected.maxpool1d_backward(unit, x, size) for unit in units])
+
+
+def last_assignment(grad_out: Tensor, x: Tensor, size: int) -> Tensor:
+    """What is left when each window overwrites what an earlier one put on the same input."""
+    wins = pooling_matrix(x, size)
+    order = torch.arange(1, len(wins) + 1, dtype=x.dtype, device=x.device)
+    return torch.where(wins.sum(dim=0) > 0, grad_out[(wins * order[:, None]).argmax(dim=0)], 0)
+
+
+def first_assignment(grad_out: Tensor, x: Tensor, size: int) -> Tensor:
+    """What is left when only the first window of each maximum counts."""
+    return last_assignment(grad_out.flip(0), x.flip(0), size).flip(0)
+
+
+def mean_over_windows(grad_out: Tensor, x: Tensor, size: int) -> Tensor:
+    """The sum of the gradients on an input divided by the number of windows that it wins."""
+    ones = torch.ones_like(grad_out)
+    counts = expected.maxpool1d_backward(ones, x, size).clamp_min(1)
+    return expected.maxpool1d_backward(grad_out, x, size) / counts
+
+
+def places_in_window_as_positions(grad_out: Tensor, x: Tensor, size: int) -> Tensor:
+    """The winner's place within its window, used as its place in the signal."""
+    places = problem1.indices_of_maxima(x, size) - torch.arange(len(grad_out), device=x.device)
+    return torch.zeros(len(x), dtype=x.dtype, device=x.device).index_add(0, places, grad_out)
+
+
+def largest_input_takes_all(grad_out: Tensor, x: Tensor, size: int) -> Tensor:
+    """All gradients on the signal's maximum."""
+    return F.one_hot(x.argmax(), len(x)).to(x.dtype) * grad_out.sum()
+
+
+def windows_apart(grad_out: Tensor, x: Tensor, size: int) -> Tensor:
+    """Gradients of windows that do not overlap."""
+    count = len(x) // size
+    return vector_jacobian(lambda s: F.max_pool1d(s[None], size, stride=size)[0], x, grad_out[:count])
+
+
+def unit_gradients(grad_out: Tensor, x: Tensor, size: int) -> Tensor:
+    """Counts of won windows, whatever came back."""
+    return expected.maxpool1d_backward(torch.ones_like(grad_out), x, size)
+
+
+def equal_values_anywhere(grad_out: Tensor, x: Tensor, size: int) -> Tensor:
+    """The full gradient to every input that has the window's maximum as its value, in the window or not."""
+    return (x[:, None] == expected.maxpool1d(x, size)[None, :]).to(x.dtype) @ grad_out
+
+
+register_table(
+    "p3d_maxpool_backward",
+    "maxpool1d_backward",
+    {
+        "full_gradient_to_ties": (
+            lambda g, x, size: spread(maxima(x, size), g),
+            "every one of several equal maxima gets the whole gradient of the window, so more comes out than went in. "
+            "The shares of one window sum to 1: give all to one maximum, or split it.",
+        ),
+        "equal_values_anywhere": (
+            equal_values_anywhere,
+            "inputs outside the window get its gradient too, if they happen to have the same value. Look only at the "
+            "window's own inputs, and let the shares sum to 1.",
+        ),
+        "overwritten": (
+            last_assignment,
+            "where one input is the maximum of several windows, only the last window's gradient is left. Gradients of "
+            "overlapping windows add up: += in place of =.",
+        ),
+        "first_window_only": (
+            first_assignment,
+            "where one input is the maximum of several windows, only the first window's gradient counts. Gradients of "
+            "overlapping windows add up.",
+        ),
+        "mean_over_windows": (
+            mean_over_windows,
+            "where one input is the maximum of several windows, you average their gradients. They add up.",
+        ),
+        "windows_apart": (
+            windows_apart,
+            "you treat the windows as if they did not overlap. The stride is 1.",
+        ),
+        "shared_by_the_window": (
+            lambda g, x, size: spread(torch.full_like(windows_of(x, size), 1 / size), g),
+            "this is the gradient of average pooling. The maximum alone decides the output, so it alone gets the "
+            "gradient.",
+        ),
+        "everyone_gets_all": (
+            lambda g, x, size: spread(torch.ones_like(windows_of(x, size)), g),
+            "every input of a window gets its gradient. Only the maximum does.",
+        ),
+        "first_of_window": (
+            lambda g, x, size: spread(one_place(x, size, 0), g),
+            "the first input of each window gets the gradient. The maximum does, wherever it stands.",
+        ),
+        "last_of_window": (
+            lambda g, x, size: spread(one_place(x, size, -1), g),
+            "the last input of each window gets the gradient. The maximum does, wherever it stands.",
+        ),
+        "minimum": (
+            lambda g, x, size: expected.maxpool1d_backward(g, -x, size),
+            "the minimum of each window gets the gradient. The maximum does.",
+        ),
+        "magnitudes": (
+            lambda g, x, size: expected.maxpool1d_backward(g, x.abs(), size),
+            "you look for the largest magnitude. The maximum keeps the sign: of -3 and 1 it is 1.",
+        ),
+        "place_in_window": (
+            places_in_window_as_positions,
+            "you take the maximum's place within its window for its place in the signal. Add n, where the window "
+            "begins.",
+        ),
+        "largest_input_takes_all": (
+            largest_input_takes_all,
+            "the maximum of the whole signal gets everything. Each window has its own maximum.",
+        ),
+        "starts_from_zero": (
+            lambda g, x, size: expected.maxpool1d_backward(g * (expected.maxpool1d(x, size) > 0), x, size),
+            "windows of negative inputs give no gradient: your maximum starts from 0. Start from the window's first "
+            "value, or from minus infinity.",
+        ),
+        "divided_by_size": (
+            lambda g, x, size: expected.maxpool1d_backward(g, x, size) / size,
+            "you divide by the window's size. The maximum passes its gradient on as it is.",
+        ),
+        "wrong_sign": (
+            lambda g, x, size: -expected.maxpool1d_backward(g, x, size),
+            "the sign is wrong. The gradient is asked for; the minus belongs to the descent.",
+        ),
+        "multiplied_by_input": (
+            lambda g, x, size: expected.maxpool1d_backward(g, x, size) * x,
+            "you multiply the gradient by the input. The derivative of the maximum with respect to it is 1.",
+        ),
+        "grad_out_ignored": (
+            unit_gradients,
+            "you count the windows that an input wins, but never multiply by grad_out.",
+        ),
+        "all_zeros": (
+            lambda g, x, size: torch.zeros_like(x, memory_format=torch.contiguous_format),
+            "your gradient is all zeros: nothing is computed, or nothing is stored.",
+        ),
+        "shape_of_output": (
+            lambda g, x, size: g,
+            "you return grad_out itself, with N - size + 1 values. Each of the N inputs has a gradient.",
+        ),
+        "last_window_missing": (
+            lambda g, x, size: expected.maxpool1d_backward(F.pad(g[:-1], (0, 1)), x, size),
+            "the last window's gradient is missing: there are N - size + 1 windows, and range() excludes its end.",
+        ),
+        "reversed": (
+            lambda g, x, size: expected.maxpool1d_backward(g, x, size).flip(0),
+            "your gradient runs backwards: its first value belongs to x_in[0].",
+        ),
+    },
+    right=expected.maxpool1d_backward,
+    names=("grad_out", "x_in", "size"),
+    examples=(
+        (signal(1, 10), signal(1, 3, 2), 2),
+        (signal(1, 10), signal(2, 2, 2), 2),
+        (signal(1, 10), signal(-3, -1, -2), 2),
+        (signal(1, 10, 100), signal(1, 2, 4, 3), 2),
+        (signal(1, 10), signal(2, 1, 2), 2),
+        (signal(1, 10), signal(-5, 1, 2), 2),
+    ),
+)

@@ -1,0 +1,49 @@
+"""Registers a table of misconceptions about one function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pset4.checks.misconceptions.registry import Imitation, Misconception, attempt, register, same
+
+Example = tuple[Any, ...]
+
+
+def signal(*values: float) -> Tensor:
+    """A short signal, for a counter-example."""
+    return torch.tensor([float(value) for value in values])
+
+
+def register_table(
+    exercise: str,
+    function: str,
+    rows: Mapping[str, tuple[Imitation, str]],
+    *,
+    right: Imitation,
+    names: tuple[str, ...],
+    examples: Sequence[Example],
+) -> None:
+    """Registers several misconceptions about one function.
+
+    Args:
+        exercise: Its id.
+        function: Name of the student's function.
+        rows: Imitation and explanation by name; the first rows are recognised first.
+        right: What a right answer returns.
+        names: Names of the function's arguments.
+        examples: Arguments of small counter-examples; each misconception gets the first that shows it.
+    """
+    for name, (imitate, explanation) in rows.items():
+        example = next((e for e in examples if shows(imitate, right, e)), ())
+        register(Misconception(name, exercise, function, explanation, imitate, example, right, names))
+
+
+def shows(imitate: Imitation, right: Imitation, example: Example) -> bool:
+    """Whether the misconception gives another result than a right answer for this example, in plain numbers."""
+    wrong = attempt(imitate, example)
+    plain = not isinstance(wrong, Tensor) or bool(wrong.isfinite().all())
+    return plain and not same(wrong, attempt(right, example))

@@ -1,0 +1,1 @@
+"""The networks of the course, and the files that they come from."""
