@@ -17,10 +17,11 @@ from typing import Any
 import torch
 
 from autograder.exams.exam import EXAMS, Exam, Examination, exam
-from autograder.exams.local import LocalStudent, silence
-from autograder.exams.student import CallOptions, Opaque, Outcome, Student
-from autograder.exams.torch_state import neutral_torch
+from autograder.exams.student import Student
 from autograder.exams.verdict import Property, PropertyResult, Verdict, settle
+from pset4.checks.calling.local import LocalStudent, silence
+from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
+from pset4.checks.calling.torch_state import neutral_torch
 
 DEFAULT_SEED = 230_101
 """Seed of the hidden inputs where the course sets none (environment variable `PSET4_EXAM_SEED`)."""

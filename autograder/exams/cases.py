@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from autograder.exams.exam import Examination
-from autograder.exams.student import Opaque, Outcome
 from autograder.exams.verdict import Property
+from pset4.checks.calling.outcome import Opaque, Outcome
 from pset4.checks.functions import Refusal
 from pset4.checks.misconceptions.registry import as_double, largest_difference, scale_of
 from pset4.checks.misconceptions.symptoms import (

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from autograder.exams.student import CallOptions, Opaque, Outcome, Student, size_of
+from autograder.exams.student import Student
 from autograder.exams.verdict import Property, Verdict, settle
+from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome, size_of
 from pset4.checks.misconceptions import Observation, recognise
 
 MAX_TIMEOUTS = 2

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from autograder.exams.cases import DTYPES, SHAPE, UNCHANGED, Inputs, judge
 from autograder.exams.exam import Examination, exam
-from autograder.exams.student import Opaque, Outcome
 from autograder.exams.verdict import Property
+from pset4.checks.calling.outcome import Opaque, Outcome
 from pset4.checks.calling.specs import NetworkSpec, build_network
 from pset4.checks.judging.guesses import (
     CLASSES,

@@ -8,88 +8,15 @@ with specifications (`pset4.checks.calling.specs`), and judges the `Outcome`. `L
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one call of a student's function.
-
-    Attributes:
-        value: The returned value: a tensor, a number, a string, None, or lists and tuples of them. Anything else
-            arrives as an `Opaque`.
-        error: Name of the exception's type, or "" if the call returned ("Timeout" if it was stopped,
-            "MissingName" if the student's code does not define the function, "Died" if its process was gone, "TooLarge"
-            if the exam had taken so many bytes already that it was not called).
-        message: The exception's message, at most 500 characters.
-        arguments_after: The tensors among the arguments as they were after the call, by position; None elsewhere.
-        banned: Names of banned calls that were observed, in order, without repeats.
-        steps: Calls of `step.step`, if a step was given.
-        first_direction: The first direction that the step was given.
-        requires_grad: Whether the returned tensor still requires a gradient.
-        same_object: Whether the returned tensor shares memory with one of the arguments.
-    """
-
-    value: Any = None
-    error: str = ""
-    message: str = ""
-    arguments_after: tuple[Any, ...] = ()
-    banned: tuple[str, ...] = ()
-    steps: int = 0
-    first_direction: Any = None
-    requires_grad: bool = False
-    same_object: bool = False
-
-    @property
-    def returned(self) -> bool:
-        """Whether the call returned at all."""
-        return not self.error
-
-
-@dataclass(frozen=True)
-class Opaque:
-    """Stands for a returned value of a kind that no exercise asks for."""
-
-    type_name: str
-
-
-def size_of(value: Any) -> int:
-    """Bytes that a value keeps, roughly: of tensors and texts, and some for each other item."""
-    if isinstance(value, Tensor):
-        return int(value.untyped_storage().nbytes())
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, (list, tuple)):
-        return sum(map(size_of, value)) + 8 * len(value)
-    if isinstance(value, dict):
-        return sum(size_of(item) for pair in value.items() for item in pair)
-    return 8
-
-
-@dataclass(frozen=True)
-class CallOptions:
-    """How a student's function is called.
-
-    Attributes:
-        from_scratch: Watch for banned calls (`EXERCISES.md`, "From scratch").
-        seconds: Time limit of the call.
-        device: Device on which specifications are built; tensors carry their own.
-        keywords: Keyword arguments.
-    """
-
-    from_scratch: bool = False
-    seconds: float = 20.0
-    device: str = "cpu"
-    keywords: dict[str, Any] = field(default_factory=dict)
+from pset4.checks.calling.outcome import PLAIN, CallOptions, Outcome
 
 
 class Student(Protocol):
     """A submission that can be asked to call its functions."""
 
-    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = CallOptions()) -> Outcome:
+    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = PLAIN) -> Outcome:
         """Calls the student's function of that name; specifications among the arguments are built first."""
         ...
 

@@ -161,7 +161,7 @@ import torch
 from autograder.engine.wire.limits import Limits
 from autograder.engine.grader.launcher import shared_warm
 from autograder.engine.grader.session import open_session
-from autograder.exams.student import CallOptions
+from pset4.checks.calling.outcome import CallOptions
 
 shared_warm().wait_until_ready()
 with open_session(limits=Limits(cell_seconds=2, submission_seconds=7), sandbox=False) as session:

@@ -32,7 +32,7 @@ from autograder.engine.wire.protocol import (
     encode,
     read_prefix,
 )
-from autograder.exams.student import Opaque, Outcome
+from pset4.checks.calling.outcome import Opaque, Outcome
 from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, StepSpec
 
 MAX_PAYLOAD = 1 << 20

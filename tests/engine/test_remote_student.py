@@ -16,8 +16,8 @@ from autograder.engine.grader.launcher import Warm, shared_warm
 from autograder.engine.grader.session import Session, open_session
 from autograder.engine.wire.limits import Limits
 from autograder.exams import EXAMS, examine
-from autograder.exams.local import LocalStudent
-from autograder.exams.student import CallOptions, Opaque, Outcome
+from pset4.checks.calling.local import LocalStudent
+from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
 from pset4.checks.calling.specs import ARCHITECTURES, FeaturesSpec, NetworkSpec, StepSpec
 
 LIMITS = Limits(cell_seconds=20, submission_seconds=120, answer_bytes=4_000_000)

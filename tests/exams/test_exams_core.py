@@ -28,10 +28,10 @@ from autograder.exams import (
     settle,
 )
 from autograder.exams.exam import MAX_BYTES
-from autograder.exams.local import as_data, clone_with_layout
-from autograder.exams.torch_state import TorchState, neutral_torch
 from pset4 import checks
 from pset4.checks import CheckFailed
+from pset4.checks.calling.local import as_data, clone_with_layout
+from pset4.checks.calling.torch_state import TorchState, neutral_torch
 
 CONTRACT = {
     "p1a_conv1d": 6,

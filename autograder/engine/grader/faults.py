@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any
 
-from autograder.exams.student import CallOptions, Outcome, Student
+from autograder.exams.student import Student
+from pset4.checks.calling.outcome import CallOptions, Outcome
 
 _MISSING_MODULE = re.compile(r"^No module named '([\w.]{1,200})'")
 _MISSING_NAME = re.compile(r"^cannot import name '\w+' from '([\w.]{1,200})'")

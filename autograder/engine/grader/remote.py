@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autograder.engine.grader.outputs import clean
 from autograder.engine.wire.protocol import Unknown
-from autograder.exams.student import CallOptions, Opaque, Outcome
+from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
 
 if TYPE_CHECKING:
     from autograder.engine.grader.session import End, Session

@@ -32,9 +32,9 @@ from autograder.engine.inside.magics import HeadlessShell, show_figures, stay_in
 from autograder.engine.wire.channel import Channel
 from autograder.engine.wire.inventory import IN_USE, inventory, modules, packages_in
 from autograder.engine.wire.protocol import ProtocolError, Unknown, encode
-from autograder.exams.local import LocalStudent
-from autograder.exams.student import CallOptions, Opaque, Outcome
-from autograder.exams.torch_state import neutral_torch
+from pset4.checks.calling.local import LocalStudent
+from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
+from pset4.checks.calling.torch_state import neutral_torch
 from pset4.settings import n_iter
 
 KEPT_KINDS = ("text/plain", "image/png", "image/jpeg")

@@ -14,17 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autograder.exams.student import CallOptions, Opaque, Outcome
-from autograder.exams.torch_state import TorchState
 from pset4.checks.calling import specs
 from pset4.checks.calling.observe import banned_calls
+from pset4.checks.calling.outcome import PLAIN, CallOptions, Opaque, Outcome
 from pset4.checks.calling.time_limit import OutOfTime, time_limit
+from pset4.checks.calling.torch_state import TorchState
 
 MAX_MESSAGE = 500
 MAX_ENTRIES = 50_000_000
 # Of a list, counting those of the lists in it.
 MAX_ITEMS = 10_000
-PLAIN = CallOptions()
 SEED = 4
 
 
