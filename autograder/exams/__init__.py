@@ -17,10 +17,9 @@ from typing import Any
 import torch
 
 from autograder.exams.exam import EXAMS, Exam, Examination, exam
-from autograder.exams.student import Student
 from autograder.exams.verdict import Property, PropertyResult, Verdict, settle
 from pset4.checks.calling.local import LocalStudent, silence
-from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
+from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome, Student
 from pset4.checks.calling.torch_state import neutral_torch
 
 DEFAULT_SEED = 230_101

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from autograder.exams.cases import (
-    DTYPES,
+from autograder.exams.exam import Examination, exam
+from autograder.exams.inputs import DTYPES, Inputs, form_properties, only_with_values, strided
+from autograder.exams.verdict import Property
+from pset4.checks.judging.functions import CONV1D, MAXPOOL1D, POOL_SIZE
+from pset4.checks.judging.values import (
     LAYOUT,
     SHAPE,
     UNCHANGED,
-    Inputs,
-    form_properties,
+    Refusal,
     judge,
     judge_devices,
-    judge_errors,
+    judge_integer,
     judge_layouts,
-    only_with_values,
-    strided,
+    judge_refusals,
 )
-from autograder.exams.exam import Examination, exam
-from autograder.exams.verdict import Property
-from pset4.checks.functions import Refusal
-from pset4.checks.judging import expected
-from pset4.checks.misconceptions.symptoms import error_symptom
 
 FLIPPED = "kernel is flipped"
 PADDED = "zeros beyond both ends"
@@ -58,7 +54,7 @@ def conv1d_exam(exam: Examination) -> None:
     inputs = Inputs(exam.random)
 
     def check(name: str, x_in: torch.Tensor, kernel: torch.Tensor, where: str = "", part: slice = slice(None)) -> None:
-        judge(exam, "conv1d", name, (x_in, kernel), expected.conv1d, where=where, part=part)
+        judge(exam, CONV1D, name, (x_in, kernel), where=where, part=part)
 
     def kernel_like(k: int, dtype: torch.dtype) -> torch.Tensor:
         return inputs.kernel(k, dtype) if exam.holds(FLIPPED) else inputs.palindrome(k, dtype)
@@ -79,10 +75,10 @@ def conv1d_exam(exam: Examination) -> None:
         check(EVERY_VALUE, inputs.impulse(8, dtype), inputs.kernel(3, dtype), "zeros and a single value")
     check(EVERY_VALUE, inputs.signal(32), inputs.kernel(9), "a long signal")
     x_in, kernel = inputs.signal(7), inputs.kernel(3)
-    judge_devices(exam, "conv1d", (x_in, kernel), expected.conv1d)
+    judge_devices(exam, CONV1D, (x_in, kernel))
     judge_layouts(
         exam,
-        "conv1d",
+        CONV1D,
         (
             ((strided(x_in), kernel), "an x_in with a stride of 2"),
             ((x_in, strided(kernel)), "a kernel with a stride of 2"),
@@ -90,18 +86,18 @@ def conv1d_exam(exam: Examination) -> None:
             ((x_in, inputs.signal(1).expand(3)), "an expanded kernel"),
         ),
     )
-    judge_errors(
+    judge_refusals(
         exam,
-        "conv1d",
+        CONV1D,
         KERNEL_ERROR,
         (
             Refusal((x_in, inputs.signal(4)), "kernel", "4|even", "an even kernel"),
             Refusal((x_in, inputs.signal(0)), "kernel", "0|empty|even", "an empty kernel"),
         ),
     )
-    judge_errors(
+    judge_refusals(
         exam,
-        "conv1d",
+        CONV1D,
         SIGNAL_ERROR,
         (
             Refusal((inputs.signal(0), kernel), "x_in|signal|input", "0|empty", "an empty x_in"),
@@ -110,7 +106,7 @@ def conv1d_exam(exam: Examination) -> None:
     )
 
 
-POOL_SIZE = "pool_size"
+WINDOW_SIZE = "pool_size"
 POOL_SIZE_ERROR = "pool_size: ValueError for an n_out outside 1..n_in"
 MAXIMUM = "maximum of each window"
 COMPLETE = "one value for each complete window"
@@ -127,7 +123,7 @@ SIZE_ERROR = "ValueError for a size outside 1..N"
     from_scratch=True,
     seconds=5,
     properties=(
-        Property(POOL_SIZE, 1.0, "the window's size must turn n_in values into n_out with stride 1."),
+        Property(WINDOW_SIZE, 1.0, "the window's size must turn n_in values into n_out with stride 1."),
         Property(MAXIMUM, 1.5, "each value must be the plain maximum of its window."),
         Property(NEGATIVE, 1.0, "the maximum of negative inputs is negative; neither 0 nor a padded value may win."),
         Property(SIZE_ONE, 0.25, "windows of one value return the signal."),
@@ -147,7 +143,7 @@ def maxpool1d_exam(exam: Examination) -> None:
     def check(name: str, x_in: torch.Tensor, size: int, where: str = "") -> None:
         # A window as long as the signal leaves one value: there, a wrong number of values is wrong.
         strict = name == SIZE_N
-        judge(exam, "maxpool1d", name, (x_in, size), expected.maxpool1d, where=where, length=COMPLETE, strict=strict)
+        judge(exam, MAXPOOL1D, name, (x_in, size), where=where, length=COMPLETE, strict=strict)
 
     for dtype in DTYPES:
         for size in (2, 3, inputs.integer(4, 6)):
@@ -163,42 +159,35 @@ def maxpool1d_exam(exam: Examination) -> None:
         check(TIES, torch.tensor([1.0, 3.0, 3.0, 2.0, 3.0, 2.0], dtype=dtype), 2, "equal values")
     check(MAXIMUM, inputs.distinct(64).abs() + 1, 5)
     x_in = inputs.distinct(8)
-    judge_devices(exam, "maxpool1d", (x_in, 3), expected.maxpool1d)
+    judge_devices(exam, MAXPOOL1D, (x_in, 3))
     judge_layouts(
         exam,
-        "maxpool1d",
+        MAXPOOL1D,
         (
             ((strided(x_in), 3), "an x_in with a stride of 2"),
             ((inputs.signal(1).expand(6), 2), "an expanded x_in"),
         ),
     )
-    judge_errors(
+    judge_refusals(
         exam,
-        "maxpool1d",
+        MAXPOOL1D,
         SIZE_ERROR,
         (Refusal((x_in, 0), "size", "0", "size = 0"), Refusal((x_in, 9), "size", "9", "a size above N")),
     )
     # The two functions earn their points apart: a right pool_size does not make up for values that are all wrong.
     values = (MAXIMUM, NEGATIVE, SIZE_ONE, SIZE_N, TIES)
     only_with_values(exam, values, (COMPLETE, SHAPE, UNCHANGED, LAYOUT, SIZE_ERROR))
-    only_with_values(exam, (POOL_SIZE,), (POOL_SIZE_ERROR,))
+    only_with_values(exam, (WINDOW_SIZE,), (POOL_SIZE_ERROR,))
 
 
 def pool_size_exam(exam: Examination, inputs: Inputs) -> None:
     """The window's size, and what has none."""
     n = inputs.integer(20, 40)
     for n_in, n_out in ((n, n - inputs.integer(3, 9)), (n, n), (n, 1), (1, 1), (n, inputs.integer(3, 6))):
-        outcome = exam.ask("pool_size", n_in, n_out)
-        if outcome.error:
-            found = error_symptom("pool_size", outcome.error)
-            exam.fail(POOL_SIZE, found.text, symptom=found.name)
-        elif type(outcome.value) is not int:
-            exam.fail(POOL_SIZE, "`pool_size` must return an int.", symptom="not_an_integer")
-        elif outcome.value != n_in - n_out + 1:
-            exam.fail(POOL_SIZE)
-    judge_errors(
+        judge_integer(exam, POOL_SIZE, WINDOW_SIZE, (n_in, n_out), n_in - n_out + 1)
+    judge_refusals(
         exam,
-        "pool_size",
+        POOL_SIZE,
         POOL_SIZE_ERROR,
         (
             Refusal((7, 0), "n_out|n_in", "0", "n_out = 0"),

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from autograder.exams.cases import DTYPES, SHAPE, UNCHANGED, Inputs, judge
 from autograder.exams.exam import Examination, exam
+from autograder.exams.inputs import DTYPES, Inputs
 from autograder.exams.verdict import Property
-from pset4.checks.calling.outcome import Opaque, Outcome
-from pset4.checks.calling.specs import NetworkSpec, build_network
+from pset4.checks.calling.specs import NetworkSpec
+from pset4.checks.judging.expected import stored_inputs
+from pset4.checks.judging.functions import LAST_LAYER_INPUTS, OUTPUT2PROB
 from pset4.checks.judging.guesses import (
     CLASSES,
     COUNT,
@@ -21,29 +22,16 @@ from pset4.checks.judging.guesses import (
     ORDER,
     PLAIN,
     PROBABILITIES,
-    Finding,
     judge_first_guess,
-    judge_guesses,
-    number,
+    judge_top_predictions,
 )
 from pset4.checks.judging.photos import judging_network, judging_photo
-from pset4.checks.misconceptions.problem2 import probabilities, stored_inputs
-from pset4.checks.misconceptions.symptoms import error_symptom
+from pset4.checks.judging.values import SHAPE, UNCHANGED, judge, judge_integer
 
 LAST_LAYER = "inputs of the last linear layer"
 WRAPPED = "wrapped networks"
 RESNET = "ResNet-50"
 INTEGER = "an int"
-
-
-def fail_for_error(exam: Examination, function: str, outcome: Outcome, names: tuple[str, ...]) -> bool:
-    """Fails the properties if the call did not return; whether it did so."""
-    if not outcome.error:
-        return False
-    found = error_symptom(function, outcome.error)
-    for name in names:
-        exam.fail(name, found.text, symptom=found.name)
-    return True
 
 
 @exam(
@@ -59,15 +47,7 @@ def fail_for_error(exam: Examination, function: str, outcome: Outcome, names: tu
 def last_layer_exam(exam: Examination) -> None:
     """Networks of sizes that are drawn anew, bare and wrapped, and ResNet-50."""
     for name, spec in last_layer_networks(Inputs(exam.random)):
-        outcome = exam.ask("last_layer_inputs", spec)
-        if fail_for_error(exam, "last_layer_inputs", outcome, (name, INTEGER)):
-            continue
-        value = outcome.value
-        if type(value) is not int:
-            kind = value.type_name if isinstance(value, Opaque) else type(value).__name__
-            exam.fail(INTEGER, f"return an int, not an object of type {kind}.", symptom="not_an_integer")
-        if number(value) != stored_inputs(spec):
-            exam.fail(name)
+        judge_integer(exam, LAST_LAYER_INPUTS, name, (spec,), stored_inputs(spec), kind=INTEGER)
 
 
 def last_layer_networks(inputs: Inputs) -> Iterator[tuple[str, NetworkSpec]]:
@@ -111,7 +91,7 @@ def probabilities_exam(exam: Examination) -> None:
     """Batches of moderate logits, single images, and logits whose exponentials no float can hold."""
 
     def check(name: str, output: Tensor, where: str = "") -> None:
-        judge(exam, "output2prob", name, (output,), probabilities, where=where)
+        judge(exam, OUTPUT2PROB, name, (output,), where=where)
 
     def logits(batch: int, classes: int) -> Tensor:
         return torch.randn(batch, classes, generator=exam.random, dtype=torch.float64) * 2
@@ -148,23 +128,7 @@ def top_predictions_exam(exam: Examination) -> None:
         classes = inputs.integer(8, 14)
         spec = NetworkSpec("exam_classifier", inputs.integer(0, 10**6), {"classes": classes, "sharpness": 6.0})
         x = torch.rand(batch, 3, 8, 8, generator=exam.random)
-        outcome = exam.ask("top_predictions", spec, x, *([] if k is None else [k]))
-        if fail_for_error(exam, "top_predictions", outcome, (CLASSES, PROBABILITIES, ORDER, LISTS, COUNT, PLAIN)):
-            continue
-        with torch.no_grad():
-            logits = build_network(spec)(x)
-        fail_for(exam, judge_guesses(plain_kind(outcome.value), logits, 5 if k is None else k))
-
-
-def plain_kind(value: object) -> object:
-    """An object of a foreign type has nothing that could be judged."""
-    return None if isinstance(value, Opaque) else value
-
-
-def fail_for(exam: Examination, findings: list[Finding]) -> None:
-    """Notes what was found."""
-    for finding in findings:
-        exam.fail(finding.property, finding.text, symptom=finding.name)
+        judge_top_predictions(exam, spec, x, k)
 
 
 @exam(
@@ -178,12 +142,5 @@ def fail_for(exam: Examination, findings: list[Finding]) -> None:
 )
 def corgi_exam(exam: Examination) -> None:
     """The network and the photo are loaded here; the student's variables are only compared."""
-    values = []
-    for name, prop in (("predicted_class", GUESSED_CLASS), ("predicted_probability", GUESSED_PROBABILITY)):
-        outcome = exam.student.value(name)
-        if outcome.error:
-            exam.fail(prop, f"your notebook does not define `{name}`: run its cell.", symptom="missing_variable")
-        values.append(plain_kind(outcome.value))
     with torch.no_grad():
-        logits = judging_network("standard")(judging_photo())
-    fail_for(exam, judge_first_guess(values[0], values[1], logits))
+        judge_first_guess(exam, judging_network("standard")(judging_photo()))

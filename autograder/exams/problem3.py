@@ -5,28 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autograder.exams.cases import (
-    DTYPES,
+from autograder.exams.exam import Examination, exam
+from autograder.exams.inputs import DTYPES, Inputs, form_properties, strided
+from autograder.exams.verdict import Property
+from pset4.checks.judging.backward import DOWNHILL, SCALED, TIES, judge_rule, judge_update, judge_window
+from pset4.checks.judging.functions import (
+    CONV1D_BACKWARD_INPUT,
+    CONV1D_BACKWARD_KERNEL,
+    CONV1D_MATRIX,
+    MAXPOOL1D_BACKWARD,
+    UPDATE_KERNEL,
+)
+from pset4.checks.judging.values import (
     SHAPE,
     UNCHANGED,
-    Inputs,
-    close,
-    form_properties,
+    Refusal,
     judge,
     judge_devices,
-    judge_errors,
     judge_layouts,
-    note,
-    real,
-    strided,
-    tensor_or_fail,
-    unchanged,
+    judge_refusals,
 )
-from autograder.exams.exam import Examination, exam
-from autograder.exams.verdict import Property
-from pset4.checks.functions import Refusal
-from pset4.checks.judging import expected
-from pset4.checks.misconceptions.symptoms import changed_symptom, kept_symptom, precision_symptom, shape_symptom
 
 DIAGONALS = "each diagonal holds one kernel value"
 NOT_TRANSPOSED = "rows hold the flipped kernel"
@@ -54,7 +52,7 @@ def conv_matrix_exam(exam: Examination) -> None:
     inputs = Inputs(exam.random)
 
     def check(name: str, kernel: Tensor, n: int, where: str = "") -> None:
-        judge(exam, "conv1d_matrix", name, (kernel, n), expected.conv1d_matrix, where=where)
+        judge(exam, CONV1D_MATRIX, name, (kernel, n), where=where)
 
     for dtype in DTYPES:
         for k in (3, 5):
@@ -67,18 +65,18 @@ def conv_matrix_exam(exam: Examination) -> None:
         for n in (inputs.integer(3, 6), 1):
             check(ONE_TAP, inputs.signal(1, dtype), n, f"n = {n}, k = 1")
     kernel = inputs.kernel(3)
-    judge_devices(exam, "conv1d_matrix", (kernel, 5), expected.conv1d_matrix)
+    judge_devices(exam, CONV1D_MATRIX, (kernel, 5))
     judge_layouts(
         exam,
-        "conv1d_matrix",
+        CONV1D_MATRIX,
         (
             ((strided(kernel), 5), "a kernel with a stride of 2"),
             ((inputs.signal(1).expand(3), 5), "an expanded kernel"),
         ),
     )
-    judge_errors(
+    judge_refusals(
         exam,
-        "conv1d_matrix",
+        CONV1D_MATRIX,
         KERNEL_ERROR,
         (
             Refusal((inputs.signal(4), 6), "kernel", "4|even", "an even kernel"),
@@ -112,7 +110,7 @@ def backward_input_exam(exam: Examination) -> None:
 
     def check(name: str, grad_out: Tensor, kernel: Tensor, where: str = "", part: slice = slice(None)) -> None:
         arguments = (grad_out, kernel)
-        judge(exam, "conv1d_backward_input", name, arguments, expected.conv1d_backward_input, where=where, part=part)
+        judge(exam, CONV1D_BACKWARD_INPUT, name, arguments, where=where, part=part)
 
     def kernel_like(k: int, dtype: torch.dtype) -> Tensor:
         return inputs.kernel(k, dtype) if exam.holds(NOT_FLIPPED) else inputs.palindrome(k, dtype)
@@ -133,10 +131,10 @@ def backward_input_exam(exam: Examination) -> None:
         check(EVERY_VALUE, inputs.impulse(8, dtype), inputs.kernel(3, dtype), "zeros and a single value")
     check(EVERY_VALUE, inputs.signal(24), inputs.kernel(9), "a long signal")
     grad_out, kernel = inputs.signal(7), inputs.kernel(3)
-    judge_devices(exam, "conv1d_backward_input", (grad_out, kernel), expected.conv1d_backward_input)
+    judge_devices(exam, CONV1D_BACKWARD_INPUT, (grad_out, kernel))
     judge_layouts(
         exam,
-        "conv1d_backward_input",
+        CONV1D_BACKWARD_INPUT,
         (
             ((strided(grad_out), kernel), "a grad_out with a stride of 2"),
             ((grad_out, strided(kernel)), "a kernel with a stride of 2"),
@@ -167,7 +165,6 @@ ZERO_PADDED = "x_in is zero beyond its ends"
 def backward_kernel_exam(exam: Examination) -> None:
     """Values count in either order, except for `ORDER`; signals with quiet ends leave the padding out of it."""
     inputs = Inputs(exam.random)
-    function, right = "conv1d_backward_kernel", expected.conv1d_backward_kernel
 
     def quiet_ends(n: int, k: int, dtype: torch.dtype) -> Tensor:
         signal = inputs.signal(n, dtype)
@@ -176,14 +173,14 @@ def backward_kernel_exam(exam: Examination) -> None:
 
     def check(name: str, grad_out: Tensor, x_in: Tensor, k: int, where: str = "") -> None:
         either = name == SUMS or not exam.holds(ORDER)
-        judge(exam, function, name, (grad_out, x_in, k), right, where=where, either_order=either)
+        judge(exam, CONV1D_BACKWARD_KERNEL, name, (grad_out, x_in, k), where=where, either_order=either)
 
     for dtype in DTYPES:
         for k in (3, inputs.odd(5, 7)):
             n = 2 * k + inputs.integer(1, 4)
             grad_out, x_in = quiet_ends(n, k, dtype), quiet_ends(n, k, dtype)
             check(SUMS, grad_out, x_in, k)
-            judge(exam, function, ORDER, (grad_out, x_in, k), right)
+            judge(exam, CONV1D_BACKWARD_KERNEL, ORDER, (grad_out, x_in, k))
         for k in (3, inputs.odd(5, 7)):
             n = k + inputs.integer(1, 6)
             check(ZERO_PADDED, inputs.signal(n, dtype), inputs.signal(n, dtype), k)
@@ -194,10 +191,10 @@ def backward_kernel_exam(exam: Examination) -> None:
             check(ONE_TAP, inputs.signal(n, dtype), inputs.signal(n, dtype) * 2, 1, f"N = {n}, k = 1")
     check(ZERO_PADDED, inputs.signal(24), inputs.signal(24), 9, "a long signal")
     grad_out, x_in = inputs.signal(7), inputs.signal(7)
-    judge_devices(exam, function, (grad_out, x_in, 3), right)
+    judge_devices(exam, CONV1D_BACKWARD_KERNEL, (grad_out, x_in, 3))
     judge_layouts(
         exam,
-        function,
+        CONV1D_BACKWARD_KERNEL,
         (
             ((strided(grad_out), x_in, 3), "a grad_out with a stride of 2"),
             ((grad_out, strided(x_in), 3), "an x_in with a stride of 2"),
@@ -205,10 +202,6 @@ def backward_kernel_exam(exam: Examination) -> None:
             ((grad_out, inputs.signal(1).expand(7), 3), "an expanded x_in"),
         ),
     )
-
-
-DOWNHILL = "step against the gradient"
-SCALED = "step is the gradient times the learning rate"
 
 
 @exam(
@@ -230,43 +223,12 @@ def update_exam(exam: Examination) -> None:
             judge_update(exam, inputs.signal(k, dtype), inputs.kernel(k, dtype) * 3, rate)
         judge_update(exam, inputs.signal(3, dtype), torch.zeros(3, dtype=dtype), 0.1)
     arguments = (inputs.signal(3), inputs.signal(3), 0.1)
-    judge_devices(exam, "update_kernel", arguments, expected.update_kernel)
-
-
-def judge_update(exam: Examination, kernel: Tensor, gradient: Tensor, rate: float) -> None:
-    """One step of gradient descent."""
-    outcome = exam.ask("update_kernel", kernel, gradient, rate)
-    if not unchanged((kernel, gradient), outcome):
-        note(exam, UNCHANGED, changed_symptom("update_kernel"))
-    value = tensor_or_fail(exam, "update_kernel", DOWNHILL, outcome, "")
-    if value is None:
-        exam.fail(SCALED, exam.failures[DOWNHILL])
-        return
-    found = shape_symptom("update_kernel", value, kernel)
-    if found:
-        for name in (DOWNHILL, SCALED, SHAPE):
-            exam.fail(name, found.text, symptom=found.name)
-        return
-    note(exam, SHAPE, kept_symptom("update_kernel", value, kernel))
-    right = expected.update_kernel(kernel.double(), gradient.double(), rate)
-    note(exam, SHAPE, precision_symptom("update_kernel", value, right) if close(value, right) else None)
-    step, right_step = real(value) - kernel.double(), right - kernel.double()
-    if not bool(gradient.any()):
-        if not close(step, right_step):
-            exam.fail(SCALED)
-        return
-    cosine = float(torch.nn.functional.cosine_similarity(step, right_step, dim=0))
-    # float32 keeps only some digits of a step that is small beside the kernel.
-    if not cosine > 1 - 1e-3:
-        exam.fail(DOWNHILL)
-    if not abs(step.norm() - right_step.norm()) <= 1e-3 * float(right_step.norm()):
-        exam.fail(SCALED)
+    judge_devices(exam, UPDATE_KERNEL, arguments)
 
 
 AT_MAXIMUM = "gradient goes to the maximum"
 OVERLAP = "overlapping windows add up"
 NEGATIVE = "negative inputs"
-TIES = "ties"
 SIZE_ONE = "size = 1"
 SIZE_N = "size = N"
 
@@ -290,11 +252,10 @@ SIZE_N = "size = N"
 def maxpool_backward_exam(exam: Examination) -> None:
     """Rising and falling signals leave the overlap out of it: there, every window has a maximum of its own."""
     inputs = Inputs(exam.random)
-    function, right = "maxpool1d_backward", expected.maxpool1d_backward
 
     def check(name: str, x_in: Tensor, size: int, where: str = "") -> None:
         grad_out = inputs.signal(len(x_in) - size + 1, x_in.dtype)
-        judge(exam, function, name, (grad_out, x_in, size), right, where=where)
+        judge(exam, MAXPOOL1D_BACKWARD, name, (grad_out, x_in, size), where=where)
 
     for dtype in DTYPES:
         for size in (2, 3, inputs.integer(4, 5)):
@@ -316,10 +277,10 @@ def maxpool_backward_exam(exam: Examination) -> None:
     check(EVERY_VALUE, inputs.distinct(64), 5, "a long signal")
     judge_ties(exam, inputs)
     grad_out, x_in = inputs.signal(6), inputs.distinct(8)
-    judge_devices(exam, function, (grad_out, x_in, 3), right)
+    judge_devices(exam, MAXPOOL1D_BACKWARD, (grad_out, x_in, 3))
     judge_layouts(
         exam,
-        function,
+        MAXPOOL1D_BACKWARD,
         (
             ((strided(grad_out), x_in, 3), "a grad_out with a stride of 2"),
             ((grad_out, strided(x_in), 3), "an x_in with a stride of 2"),
@@ -337,53 +298,14 @@ def peak(size: int, dtype: torch.dtype) -> Tensor:
 
 def judge_ties(exam: Examination, inputs: Inputs) -> None:
     """Ties, by any rule: a window alone first; then, where overlaps add up, window by window and all together."""
+
+    def gradient(x_in: Tensor, size: int) -> Tensor:
+        return inputs.signal(len(x_in) - size + 1, x_in.dtype)
+
     for dtype in DTYPES:
-        judge_window(exam, torch.full((4,), 1.5, dtype=dtype), inputs)
-        judge_window(exam, torch.tensor([2.0, 3.0, 1.0, 3.0, 1.0], dtype=dtype), inputs)
+        for x_in in (torch.full((4,), 1.5, dtype=dtype), torch.tensor([2.0, 3.0, 1.0, 3.0, 1.0], dtype=dtype)):
+            judge_window(exam, gradient(x_in, len(x_in)), x_in)
         if exam.holds(OVERLAP):
-            judge_rule(exam, torch.full((5,), -1.0, dtype=dtype), 2, inputs)
-            judge_rule(exam, torch.tensor([1.0, 3.0, 3.0, 2.0, 3.0, 0.0], dtype=dtype), 3, inputs)
-
-
-def judge_window(exam: Examination, x_in: Tensor, inputs: Inputs) -> None:
-    """One window over the whole signal, with ties: its shares."""
-    gradient = inputs.signal(1, x_in.dtype)
-    shares = ask_for_ties(exam, gradient, x_in, len(x_in))
-    if shares is not None:
-        judge_shares(exam, shares / float(gradient), x_in, slice(None))
-
-
-def judge_rule(exam: Examination, x_in: Tensor, size: int, inputs: Inputs) -> None:
-    """The shares of each window by itself, and that gradients of several windows are their sum."""
-    grad_out = inputs.signal(len(x_in) - size + 1, x_in.dtype)
-    total = torch.zeros(len(x_in), dtype=torch.float64)
-    for n in range(len(grad_out)):
-        alone = torch.zeros_like(grad_out)
-        alone[n] = grad_out[n]
-        part = ask_for_ties(exam, alone, x_in, size)
-        if part is None:
-            return
-        judge_shares(exam, part / float(grad_out[n]), x_in, slice(n, n + size))
-        total += part
-    together = ask_for_ties(exam, grad_out, x_in, size)
-    if together is not None and not close(together, total):
-        exam.fail(TIES, "with ties, the gradients of several windows must add up as they do without.")
-
-
-def ask_for_ties(exam: Examination, grad_out: Tensor, x_in: Tensor, size: int) -> Tensor | None:
-    """The gradient in float64, or None (and `TIES` missed) if there is none of the right shape."""
-    outcome = exam.ask("maxpool1d_backward", grad_out, x_in, size, special=True)
-    value = tensor_or_fail(exam, "maxpool1d_backward", TIES, outcome, "ties")
-    if value is None:
-        return None
-    found = shape_symptom("maxpool1d_backward", value, x_in)
-    if found:
-        exam.fail(TIES, found.text)
-        return None
-    return real(value)
-
-
-def judge_shares(exam: Examination, shares: Tensor, x_in: Tensor, window: slice) -> None:
-    """Fails `TIES` unless the shares are >= 0, sit on the window's maxima, and sum to 1."""
-    if not expected.shares_ties(shares, x_in, window):
-        exam.fail(TIES)
+            equal, several = torch.full((5,), -1.0, dtype=dtype), torch.tensor([1.0, 3, 3, 2, 3, 0], dtype=dtype)
+            judge_rule(exam, gradient(equal, 2), equal, 2)
+            judge_rule(exam, gradient(several, 3), several, 3)

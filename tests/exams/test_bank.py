@@ -8,7 +8,7 @@ import pytest
 from autograder.answers import BANK, answers_for, reference
 from autograder.answers.bank import parse
 from autograder.exams import EXAMS
-from pset4.checks.misconceptions import misconceptions_for
+from pset4.checks.judging.registry import misconceptions_for
 
 EXERCISES = bank_tools.of_problem(1, 3)
 ANSWERS = [answer for answer in BANK if answer.exercise in EXERCISES]

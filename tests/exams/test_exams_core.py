@@ -27,11 +27,11 @@ from autograder.exams import (
     seed_from_environment,
     settle,
 )
-from autograder.exams.exam import MAX_BYTES
 from pset4 import checks
 from pset4.checks import CheckFailed
 from pset4.checks.calling.local import as_data, clone_with_layout
 from pset4.checks.calling.torch_state import TorchState, neutral_torch
+from pset4.checks.judging.inquiry import MAX_BYTES
 
 CONTRACT = {
     "p1a_conv1d": 6,

@@ -7,7 +7,6 @@ import re
 import warnings
 from collections import Counter
 from functools import cache
-from types import SimpleNamespace
 
 import bank_tools
 import nbformat
@@ -51,8 +50,8 @@ from pset4.checks.judging.photos import (
     judging_photo,
     look_at,
 )
+from pset4.checks.judging.signs import signs_for
 from pset4.checks.judging.trials import TOLERANCE
-from pset4.checks.misconceptions.signs import signs_for
 from pset4.settings import load_settings
 
 ON_SMALL_NETWORKS = {
@@ -205,9 +204,8 @@ def test_a_success_that_rounding_alone_undid_is_drawn_anew(undone, asked, monkey
     def ask(label, spec, x, goal, step, n_iter):
         drawn.append((spec, x))
 
-    ask.ex = SimpleNamespace(random=torch.Generator().manual_seed(0))
     monkeypatch.setattr(trials, "undone_by_rounding", lambda trial: len(drawn) <= undone)
-    succeed(ask, "single", 1, "float32", "cpu")
+    succeed(ask, torch.Generator().manual_seed(0), "single", 1, "float32", "cpu")
     assert len(drawn) == asked
     assert len({spec.seed for spec, _ in drawn}) == asked
 

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any
 
-from autograder.exams.student import Student
-from pset4.checks.calling.outcome import CallOptions, Outcome
+from pset4.checks.calling.outcome import CallOptions, Outcome, Student
 
 _MISSING_MODULE = re.compile(r"^No module named '([\w.]{1,200})'")
 _MISSING_NAME = re.compile(r"^cannot import name '\w+' from '([\w.]{1,200})'")

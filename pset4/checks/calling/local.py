@@ -1,4 +1,4 @@
-"""A submission whose functions are called in this process, as stock nbgrader does it."""
+"""A submission whose functions are called in this process, as visible checks and stock nbgrader do it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pset4.checks.calling import specs
 from pset4.checks.calling.observe import banned_calls
-from pset4.checks.calling.outcome import PLAIN, CallOptions, Opaque, Outcome
+from pset4.checks.calling.outcome import USUAL_CALL, CallOptions, Opaque, Outcome
 from pset4.checks.calling.time_limit import OutOfTime, time_limit
 from pset4.checks.calling.torch_state import TorchState
 
@@ -28,15 +28,16 @@ SEED = 4
 
 
 class LocalStudent:
-    """Calls functions of a namespace and hands back data.
+    """Calls functions of a namespace and hands back data; use it as a context manager, or call `close`."""
 
-    What the student prints is dropped, warnings too: nbgrader gives 0 for anything on stderr. Use it as a context
-    manager, or call `close`.
-    """
+    def __init__(self, namespace: dict[str, Any], *, quiet: bool = True) -> None:
+        """Notes the student's torch switches, which hold during the student's calls only.
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
-        """Notes the student's torch switches, which hold during the student's calls only."""
-        self._namespace = namespace
+        Args:
+            namespace: What the notebook defines.
+            quiet: Whether what the student prints is dropped, warnings too: nbgrader gives 0 for anything on stderr.
+        """
+        self._namespace, self._quiet = namespace, quiet
         self._torch = TorchState.now()
 
     def __enter__(self) -> LocalStudent:
@@ -49,7 +50,7 @@ class LocalStudent:
         """Gives the student's torch switches back to the notebook."""
         self._torch.apply()
 
-    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = PLAIN) -> Outcome:
+    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = USUAL_CALL) -> Outcome:
         """Calls the student's function of that name on clones of the arguments; never raises."""
         target = self._namespace.get(function)
         if target is None:
@@ -83,7 +84,9 @@ class LocalStudent:
     ) -> tuple[Any, str, str, tuple[str, ...]]:
         outside = TorchState.now()
         value, error, message = None, "", ""
-        with silence(), fresh_randomness(), banned_calls(enabled=options.from_scratch) as watch:
+        quiet = silence() if self._quiet else contextlib.nullcontext()
+        watching = banned_calls(enabled=options.from_scratch, thorough=options.thorough)
+        with quiet, fresh_randomness(), watching as watch:
             try:
                 self._torch.apply()
                 with time_limit(options.seconds):

@@ -1,9 +1,16 @@
-"""What comes of one call of a student's function, as data."""
+"""What may be asked of a submission, wherever its code runs, and what comes of one call, as data.
+
+A judge never touches a student's namespace. It calls the student's functions through a `Student`, with plain data or
+with specifications (`pset4.checks.calling.specs`), and looks at the `Outcome`. `LocalStudent` calls them in this
+process (the visible checks, and stock nbgrader); the sandboxed engine brings a `Student` of its own, which calls them
+in another.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -72,12 +79,26 @@ class CallOptions:
         seconds: Time limit of the call.
         device: Device on which specifications are built; tensors carry their own.
         keywords: Keyword arguments.
+        thorough: Watch operators, too, whose first use in a process takes a second of imports.
     """
 
     from_scratch: bool = False
     seconds: float = 20.0
     device: str = "cpu"
     keywords: dict[str, Any] = field(default_factory=dict)
+    thorough: bool = True
 
 
-PLAIN = CallOptions()
+USUAL_CALL = CallOptions()
+
+
+class Student(Protocol):
+    """A submission that can be asked to call its functions."""
+
+    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = USUAL_CALL) -> Outcome:
+        """Calls the student's function of that name; specifications among the arguments are built first."""
+        ...
+
+    def value(self, name: str) -> Outcome:
+        """The student's variable of that name, as data."""
+        ...

@@ -61,3 +61,14 @@ def neutral_torch() -> Iterator[None]:
         yield
     finally:
         before.apply()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch: with more, small inputs take longer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

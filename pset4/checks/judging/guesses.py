@@ -1,17 +1,22 @@
 """What is wrong with a network's guesses as a student hands them back: lists of (class id, probability), or a pair.
 
-The visible checks and the hidden exams of problem 2 judge with the same functions; each `Finding` names the property
-that it speaks against.
+Each `Finding` names the property that it speaks against.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from pset4.checks.calling.outcome import Opaque
+from pset4.checks.calling.specs import NetworkSpec, build_network
+from pset4.checks.judging.inquiry import Finding, Inquiry
+from pset4.checks.judging.symptoms import error_symptom
+from pset4.checks.judging.values import number
 
 LISTS = "a list for each image, also for a single one"
 CLASSES = "the most probable classes"
@@ -25,30 +30,6 @@ GUESSED_PROBABILITY = "its probability"
 
 TOLERANCE = 1e-4
 PHOTO_TOLERANCE = 0.01
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        property: The property that it speaks against.
-        name: Name of the diagnosis.
-        text: A sentence for the student.
-    """
-
-    property: str
-    name: str
-    text: str
-
-
-def number(value: Any) -> float | None:
-    """The value as a float, if it is one number: an int, a float, or a tensor with a single entry."""
-    if isinstance(value, Tensor) and value.numel() == 1:
-        return float(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    return None
 
 
 def _pairs(row: Any) -> list[tuple[float, float]] | None:
@@ -71,7 +52,45 @@ def _is_flat(value: Any) -> bool:
     return bool(value) and _pairs(value) is not None
 
 
-def judge_guesses(value: Any, logits: Tensor, k: int) -> list[Finding]:
+def judge_top_predictions(inquiry: Inquiry, spec: NetworkSpec, x: Tensor, k: int | None, where: str = "") -> None:
+    """Asks for the top `k` of a network, five if `k` is None, and notes what is wrong."""
+    outcome = inquiry.ask("top_predictions", spec, x, *([] if k is None else [k]))
+    if outcome.error:
+        found = error_symptom("top_predictions", outcome.error, where)
+        detail = f" The error says: {outcome.message}" if inquiry.public and outcome.message else ""
+        for name in (CLASSES, PROBABILITIES, ORDER, LISTS, COUNT, PLAIN):
+            inquiry.fail(name, found.text + detail, symptom=found.name)
+        return
+    with torch.no_grad():
+        logits = build_network(spec)(x)
+    for finding in find_in_guesses(outcome.value, logits, 5 if k is None else k):
+        text = f"For {where}: {finding.text}" if inquiry.public else finding.text
+        inquiry.fail(finding.property, text, symptom=finding.name)
+
+
+def judge_first_guess(inquiry: Inquiry, logits: Tensor) -> None:
+    """Looks at `predicted_class` and `predicted_probability`, and notes what is wrong.
+
+    Args:
+        inquiry: The check or exam.
+        logits: What the network says of the photo, (1, K).
+    """
+    values = []
+    for name, prop in (("predicted_class", GUESSED_CLASS), ("predicted_probability", GUESSED_PROBABILITY)):
+        outcome = inquiry.student.value(name)
+        if outcome.error:
+            inquiry.fail(prop, f"your notebook does not define `{name}`: run its cell.", symptom="missing_variable")
+        values.append(outcome.value)
+    for finding in find_in_first_guess(values[0], values[1], logits):
+        inquiry.fail(finding.property, finding.text, symptom=finding.name)
+
+
+def _kind(value: Any) -> str:
+    """Name of the value's type, wherever it comes from."""
+    return value.type_name if isinstance(value, Opaque) else type(value).__name__
+
+
+def find_in_guesses(value: Any, logits: Tensor, k: int) -> list[Finding]:
     """What is wrong with the result of `top_predictions`.
 
     Args:
@@ -87,7 +106,7 @@ def judge_guesses(value: Any, logits: Tensor, k: int) -> list[Finding]:
         findings.append(Finding(LISTS, "flat_for_one_image", text))
         rows = [value]
     if type(rows) not in (list, tuple):
-        return _all_wrong("no_list", f"the result must be a list of lists, not a {type(value).__name__}.")
+        return _all_wrong("no_list", f"the result must be a list of lists, not a {_kind(value)}.")
     if len(rows) != batch:
         return _all_wrong("wrong_batch", f"for {batch} images there must be {batch} lists; you return {len(rows)}.")
     guesses = [_pairs(row) for row in rows]
@@ -178,7 +197,7 @@ def _wrong_probabilities(
     return "other_probabilities", "the number beside a class id must be that class's probability, over all classes."
 
 
-def judge_first_guess(class_id: Any, probability: Any, logits: Tensor) -> list[Finding]:
+def find_in_first_guess(class_id: Any, probability: Any, logits: Tensor) -> list[Finding]:
     """What is wrong with the pair `predicted_class`, `predicted_probability`.
 
     Args:
@@ -203,7 +222,7 @@ def _judge_class(class_id: Any, probability: Any, probabilities: Tensor, best: i
         return [Finding(GUESSED_CLASS, "name_instead_of_id", text)]
     given = number(class_id)
     if given is None:
-        text = f"predicted_class must be one int, not an object of type {type(class_id).__name__}."
+        text = f"predicted_class must be one int, not an object of type {_kind(class_id)}."
         return [Finding(GUESSED_CLASS, "no_number", text)]
     if given == best:
         return []
@@ -226,7 +245,7 @@ def _judge_class(class_id: Any, probability: Any, probabilities: Tensor, best: i
 def _judge_probability(probability: Any, row: Tensor, probabilities: Tensor, best: int) -> list[Finding]:
     given = number(probability)
     if given is None:
-        text = f"predicted_probability must be one float, not an object of type {type(probability).__name__}."
+        text = f"predicted_probability must be one float, not an object of type {_kind(probability)}."
         return [Finding(GUESSED_PROBABILITY, "no_number", text)]
     right = float(probabilities[best])
     if abs(given - right) <= PHOTO_TOLERANCE:

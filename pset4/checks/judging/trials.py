@@ -10,54 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pset4.checks.calling.outcome import Outcome
 from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, StepSpec, build
 from pset4.images import round_to_8_bits
 from pset4.steps import L2Step, l2_norms
 
 TOLERANCE = 1e-3
 DEFAULT_ITERATIONS = 200
-TOWARDS = 0.3  # A random direction in 192 dimensions has a cosine of about 0.07 with the target's gradient.
-
-
-class Returned(Protocol):
-    """What came of one call; `autograder`'s `Outcome` and the checks' `Call` both fit."""
-
-    @property
-    def value(self) -> Any:  # noqa: D102
-        ...
-
-    @property
-    def error(self) -> str:  # noqa: D102
-        ...
-
-    @property
-    def message(self) -> str:  # noqa: D102
-        ...
-
-    @property
-    def arguments_after(self) -> tuple[Any, ...]:  # noqa: D102
-        ...
-
-    @property
-    def steps(self) -> int:  # noqa: D102
-        ...
-
-    @property
-    def first_direction(self) -> Any:  # noqa: D102
-        ...
-
-    @property
-    def requires_grad(self) -> bool:  # noqa: D102
-        ...
-
-    @property
-    def same_object(self) -> bool:  # noqa: D102
-        ...
+LEAST_COSINE = 0.3  # A random direction in 192 dimensions has a cosine of about 0.07 with the target's gradient.
 
 
 @dataclass(frozen=True)
@@ -79,7 +44,7 @@ class Trial:
     goal: Any
     step: StepSpec
     n_iter: int | None
-    outcome: Returned
+    outcome: Outcome
     x_position: int = 1
 
     @property
@@ -132,7 +97,8 @@ class Trial:
         return (self.image - self.x).flatten(1).abs().amax(dim=1) > 0
 
 
-Trials = Mapping[str, Trial]
+Kept = Mapping[str, Trial]
+"""Trials by their labels."""
 
 
 def describe(value: Any) -> str:

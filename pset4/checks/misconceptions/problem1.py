@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pset4.checks.judging import expected
 from pset4.checks.judging.expected import correlate
+from pset4.checks.judging.functions import CONV1D, MAXPOOL1D, POOL_SIZE
 from pset4.checks.misconceptions.table import register_table, signal
 
 
@@ -60,8 +61,7 @@ def without_tap(kernel: Tensor, tap: int) -> Tensor:
 
 
 register_table(
-    "p1a_conv1d",
-    "conv1d",
+    CONV1D,
     {
         "cross_correlation": (
             lambda x, w: correlate(x, w, half(w)),
@@ -198,8 +198,6 @@ register_table(
             "your result is as long as the longer of signal and kernel. It has the length of x_in, also for k > N.",
         ),
     },
-    right=expected.conv1d,
-    names=("x_in", "kernel"),
     examples=(
         (signal(1, 2, 3), signal(1, 0, -1)),
         (signal(1, 2, 3, 4), signal(1, 2, 4)),
@@ -231,8 +229,7 @@ def largest_magnitude(x: Tensor, size: int) -> Tensor:
 
 
 register_table(
-    "p1b_maxpool1d",
-    "maxpool1d",
+    MAXPOOL1D,
     {
         "starts_from_zero": (
             lambda x, size: expected.maxpool1d(x, size).clamp_min(0),
@@ -341,8 +338,6 @@ register_table(
             "the values are right, but x_out has a dimension too many. Its shape is (N - size + 1,).",
         ),
     },
-    right=expected.maxpool1d,
-    names=("x_in", "size"),
     examples=(
         (signal(3, 1, 2, 5), 2),
         (signal(-3, -1, -2), 2),
@@ -351,18 +346,8 @@ register_table(
     ),
 )
 
-# A table would give the formula away no more than the exercise does: it asks for it right before.
-SIZES: dict[tuple[int, int], int] = {(5, 3): 3, (10, 10): 1, (10, 1): 10, (1, 1): 1, (9, 4): 6, (32, 30): 3}
-
-
-def stored_size(n_in: int, n_out: int) -> int:
-    """The window size for the pairs above."""
-    return SIZES[n_in, n_out]
-
-
 register_table(
-    "p1b_maxpool1d",
-    "pool_size",
+    POOL_SIZE,
     {
         "size_off_by_one": (
             lambda n_in, n_out: n_in - n_out,
@@ -390,7 +375,5 @@ register_table(
             "you add the lengths. A longer window leaves fewer positions, not more.",
         ),
     },
-    right=stored_size,
-    names=("n_in", "n_out"),
     examples=((5, 3), (10, 10)),
 )

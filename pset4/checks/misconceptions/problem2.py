@@ -9,20 +9,10 @@ from torch import Tensor, nn
 
 import pset4.checks.calling.small_networks  # noqa: F401  (registers the networks)
 from pset4.checks.calling.specs import NetworkSpec, build_network
-from pset4.checks.misconceptions.registry import Misconception, register
+from pset4.checks.judging.expected import RESNET50_INPUTS
+from pset4.checks.judging.functions import LAST_LAYER_INPUTS, OUTPUT2PROB
+from pset4.checks.judging.registry import Misconception, register
 from pset4.checks.misconceptions.table import register_table
-
-RESNET50_INPUTS = 2048
-
-
-def stored_inputs(spec: NetworkSpec) -> int:
-    """Inputs of the last linear layer of the exam's networks, from the numbers that they are made with."""
-    options = spec.options
-    if spec.architecture == "exam_resnet50":
-        return RESNET50_INPUTS
-    if spec.architecture == "exam_deep_head":
-        return int(options.get("last", 20))
-    return 4 * int(options.get("channels", 7))
 
 
 def _of_layers(measure: Callable[[list[nn.Linear]], int]) -> Callable[[NetworkSpec], int]:
@@ -53,28 +43,15 @@ _LAYERS = {
 }
 
 for _name, (_measure, _text) in _LAYERS.items():
-    register(
-        Misconception(
-            _name, "p2a_last_layer", "last_layer_inputs", _text, _of_layers(_measure), (), stored_inputs, ("model",)
-        )
-    )
+    register(Misconception(_name, LAST_LAYER_INPUTS, _text, _of_layers(_measure)))
 register(
     Misconception(
         "always_2048",
-        "p2a_last_layer",
-        "last_layer_inputs",
+        LAST_LAYER_INPUTS,
         "you always return 2048, the size of ResNet-50. Other networks have other sizes: look at the model.",
         lambda spec: RESNET50_INPUTS,
-        (),
-        stored_inputs,
-        ("model",),
     )
 )
-
-
-def probabilities(output: Tensor) -> Tensor:
-    """What a right answer returns, by way of its logarithm: (B, K) -> (B, K)."""
-    return output.log_softmax(dim=1).exp()
 
 
 def _logits(*rows: tuple[float, ...]) -> Tensor:
@@ -82,8 +59,7 @@ def _logits(*rows: tuple[float, ...]) -> Tensor:
 
 
 register_table(
-    "p2b_probabilities",
-    "output2prob",
+    OUTPUT2PROB,
     {
         "softmax_over_batch": (
             lambda output: output.softmax(dim=0),
@@ -149,8 +125,6 @@ register_table(
         ),
         "logits_returned": (lambda output: output, "these are the logits themselves."),
     },
-    right=probabilities,
-    names=("output",),
     examples=(
         (_logits((0.0, 1.0, 2.0), (1.0, 1.0, 4.0)),),
         (_logits((1000.0, 1001.0), (0.0, 3.0)),),

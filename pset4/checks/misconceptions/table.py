@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pset4.checks.misconceptions.registry import Imitation, Misconception, attempt, register, same
+from pset4.checks.judging.functions import AskedFunction
+from pset4.checks.judging.registry import Imitation, Misconception, attempt, register, same
 
 Example = tuple[Any, ...]
 
@@ -19,27 +20,18 @@ def signal(*values: float) -> Tensor:
 
 
 def register_table(
-    exercise: str,
-    function: str,
-    rows: Mapping[str, tuple[Imitation, str]],
-    *,
-    right: Imitation,
-    names: tuple[str, ...],
-    examples: Sequence[Example],
+    function: AskedFunction, rows: Mapping[str, tuple[Imitation, str]], *, examples: Sequence[Example]
 ) -> None:
     """Registers several misconceptions about one function.
 
     Args:
-        exercise: Its id.
-        function: Name of the student's function.
+        function: The student's function.
         rows: Imitation and explanation by name; the first rows are recognised first.
-        right: What a right answer returns.
-        names: Names of the function's arguments.
         examples: Arguments of small counter-examples; each misconception gets the first that shows it.
     """
     for name, (imitate, explanation) in rows.items():
-        example = next((e for e in examples if shows(imitate, right, e)), ())
-        register(Misconception(name, exercise, function, explanation, imitate, example, right, names))
+        example = next((e for e in examples if shows(imitate, function.right, e)), ())
+        register(Misconception(name, function, explanation, imitate, example))
 
 
 def shows(imitate: Imitation, right: Imitation, example: Example) -> bool:

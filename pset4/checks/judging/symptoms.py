@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pset4.checks.misconceptions.registry import as_double, largest_difference, scale_of
+from pset4.checks.judging.registry import as_double, largest_difference, scale_of
 
 LOOSE = 1e-4
 """Tolerance, relative to the largest entry, within which values count as right."""

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pset4.checks.judging.functions import AskedFunction
+
 Imitation = Callable[..., Any]
 
 
@@ -38,34 +40,27 @@ class Misconception:
 
     Attributes:
         name: Short, lower case: "cross_correlation".
-        exercise: Its id in the contract.
         function: The student's function that shows it.
         explanation: What is wrong and what to do about it, in the student's words.
         imitate: Returns what a student with this misconception returns. Library calls only, so that no answer can be
             copied from it.
         example: Arguments of a small counter-example, as a student would type them; may be empty.
-        right: Returns what a right answer returns.
-        names: Names of the arguments, for the counter-example.
     """
 
     name: str
-    exercise: str
-    function: str
+    function: AskedFunction
     explanation: str
     imitate: Imitation
     example: tuple[Any, ...] = ()
-    right: Imitation | None = None
-    names: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """The diagnosis that the student reads: counter-example first, then the explanation."""
         if not self.example:
             return self.explanation
-        given = " and ".join(f"{name} = {show(value)}" for name, value in zip(self.names, self.example, strict=True))
-        text = f"With {given} your `{self.function}` returns {show(attempt(self.imitate, self.example))}"
-        if self.right is not None:
-            text += f" instead of {show(attempt(self.right, self.example))}"
-        return f"{text}: {self.explanation}"
+        named = zip(self.function.arguments, self.example, strict=True)
+        given = " and ".join(f"{name} = {show(value)}" for name, value in named)
+        wrong, right = (show(attempt(f, self.example)) for f in (self.imitate, self.function.right))
+        return f"With {given} your `{self.function.name}` returns {wrong} instead of {right}: {self.explanation}"
 
 
 _REGISTRY: dict[str, list[Misconception]] = {}
@@ -77,9 +72,9 @@ def register(misconception: Misconception) -> Misconception:
     Raises:
         ValueError: If the exercise has one of this name already.
     """
-    known = _REGISTRY.setdefault(misconception.exercise, [])
+    known = _REGISTRY.setdefault(misconception.function.exercise, [])
     if any(misconception.name == other.name for other in known):
-        raise ValueError(f"{misconception.exercise} has a misconception named {misconception.name!r} already")
+        raise ValueError(f"{misconception.function.exercise} has a misconception named {misconception.name!r} already")
     known.append(misconception)
     return misconception
 
@@ -89,16 +84,11 @@ def misconceptions_for(exercise: str) -> tuple[Misconception, ...]:
     return tuple(_REGISTRY.get(exercise, ()))
 
 
-def exercises_with_misconceptions() -> tuple[str, ...]:
-    """Ids of all exercises that have a misconception."""
-    return tuple(sorted(_REGISTRY))
-
-
 def recognise(exercise: str, observations: Iterable[Observation]) -> Misconception | None:
     """The first misconception that behaves like the student in every observed call of its function that returned.
 
     Calls that raised do not count, but calls that returned where the misconception raises do. At least one of the
-    explained results must be wrong, where the misconception knows what is right. Inputs that leave a choice are left
+    explained results must be wrong. Inputs that leave a choice are left
     out in a second attempt.
     """
     returned = [o for o in observations if not o.error]
@@ -107,7 +97,7 @@ def recognise(exercise: str, observations: Iterable[Observation]) -> Misconcepti
 
 def _recognise(exercise: str, observations: Sequence[Observation]) -> Misconception | None:
     for misconception in misconceptions_for(exercise):
-        relevant = [o for o in observations if o.function == misconception.function]
+        relevant = [o for o in observations if o.function == misconception.function.name]
         if relevant and all(_behaves_like(misconception, o) for o in relevant) and _some_wrong(misconception, relevant):
             return misconception
     return None
@@ -176,5 +166,5 @@ def _behaves_like(misconception: Misconception, observation: Observation) -> boo
 
 
 def _some_wrong(misconception: Misconception, observations: Iterable[Observation]) -> bool:
-    right = misconception.right
-    return right is None or not all(same(o.value, attempt(right, o.arguments)) for o in observations)
+    right = misconception.function.right
+    return not all(same(o.value, attempt(right, o.arguments)) for o in observations)

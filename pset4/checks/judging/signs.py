@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from pset4.checks.judging.photos import AttackedPhoto
-from pset4.checks.judging.trials import Trials
+from pset4.checks.judging.trials import Kept
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TrialSign:
 
     name: str
     explanation: str
-    shows: Callable[[Trials], bool]
+    shows: Callable[[Kept], bool]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def signs_for(exercise: str) -> tuple[TrialSign | PhotoSign, ...]:
     return (*_TRIAL_SIGNS.get(exercise, ()), *_PHOTO_SIGNS.get(exercise, ()))
 
 
-def read_trials(exercise: str, trials: Trials) -> TrialSign | None:
+def read_trials(exercise: str, trials: Kept) -> TrialSign | None:
     """The first sign that the trials show."""
     return next((sign for sign in _TRIAL_SIGNS.get(exercise, ()) if sign.shows(trials)), None)
 

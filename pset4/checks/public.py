@@ -1,0 +1,75 @@
+"""A visible check under way: the judges' findings on public inputs, of which the student reads the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pset4.checks.calling.local import LocalStudent
+from pset4.checks.calling.outcome import CallOptions
+from pset4.checks.calling.torch_state import neutral_torch, one_thread
+from pset4.checks.failure import CheckFailed
+from pset4.checks.judging.inquiry import Inquiry
+
+# Of one call. An honest one takes milliseconds; its first import of a library, on a busy machine, some seconds.
+SECONDS = 5.0
+
+
+class PublicInquiry(Inquiry):
+    """What a visible check asks; the first call that takes too long ends it."""
+
+    public = True
+    max_timeouts = 1
+
+    def demand(self) -> None:
+        """Ends the check if anything is wrong.
+
+        Raises:
+            CheckFailed: With a diagnosis where one is known.
+        """
+        late = next((finding for finding in self.found if finding.name == "too_slow"), None)
+        if late:
+            raise CheckFailed(late.text, misconception=late.name)
+        if self.banned:
+            raise CheckFailed(
+                f"Not from scratch: your code calls {', '.join(self.banned)}, which this exercise does not allow. "
+                "It may use indexing, arithmetic, sums and maxima, matrix products, F.pad, unfold and the like.",
+                misconception="banned_call",
+            )
+        if self.found:
+            first = self.found[0]
+            name, text = self.recognised()
+            seen = f"\n{first.text}" if self.diagnosed else ""
+            raise CheckFailed(f"{text or first.text}{seen}", misconception=name or first.name)
+
+
+@contextmanager
+def visible_check(exercise: str, *, from_scratch: bool = False, **given: Any) -> Iterator[PublicInquiry]:
+    """Judges what a notebook hands to a check.
+
+    Args:
+        exercise: Its id in the contract.
+        from_scratch: Whether library convolution, pooling and differentiation are banned.
+        given: The student's functions and variables by name.
+
+    Raises:
+        CheckFailed: At the end of the block, if anything is wrong.
+    """
+    with one_thread(), LocalStudent(given, quiet=False) as student, neutral_torch():
+        options = CallOptions(from_scratch=from_scratch, seconds=SECONDS, thorough=False)
+        inquiry = PublicInquiry(exercise, student, options=options)
+        yield inquiry
+        inquiry.demand()
+
+
+def demand_functions(**functions: Any) -> None:
+    """Refuses what is no function.
+
+    Raises:
+        CheckFailed: If one of them cannot be called.
+    """
+    for name, function in functions.items():
+        if not callable(function):
+            text = f"`{name}` must be a function, not {type(function).__name__}."
+            raise CheckFailed(text, misconception="missing_function")
