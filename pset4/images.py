@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from pset4.device import best_device
-from pset4.files.assets import AssetUnavailableError, fetch, load_manifest
+from pset4.files.assets import AssetUnavailableError, fetch
+from pset4.files.manifest import load_manifest
 
 RESIZED_SIDE = 256
 CROPPED_SIDE = 224
