@@ -38,7 +38,7 @@ def random_resnet() -> Network:
 @pytest.fixture(scope="module")
 def lite() -> Network:
     """The embedded standard network, whatever files this machine has."""
-    return networks._efficientnet()
+    return networks.efficientnet_network()
 
 
 @pytest.fixture(scope="module")
