@@ -295,14 +295,14 @@ class TestMeasures:
         # The border is 0.5 = 127.5 / 255 away; 192 pixels move by eps / sqrt(192) each.
         assert counts == {"photos": 7, "restarts": 3, "standing": {"0.0": 7, "0.5": 3, "1.0": 2, "2.0": 2}}
 
-    def test_autoattack_hands_the_survivors_on(self, few_photos: Photos) -> None:
+    def test_autoattack_counts_the_survivors_of_each_component(self, few_photos: Photos) -> None:
         model = SmallResNet().eval().requires_grad_(False)
         with torch.no_grad():
             labels = model(few_photos.pixels()).argmax(dim=1)
         some = Photos(few_photos.images[:3], labels[:3])
-        standing = measure_autoattack(model, some, CPU, components=("apgd-ce", "fab-t"))["standing"]
-        assert list(standing) == ["clean", "apgd-ce", "fab-t"]
-        assert 3 == standing["clean"] >= standing["apgd-ce"] >= standing["fab-t"]
+        result = measure_autoattack(model, some, CPU, components=("apgd-ce",), batch_size=2)
+        assert list(result["standing"]) == ["clean", "apgd-ce"]
+        assert 3 == result["standing"]["clean"] >= result["standing"]["apgd-ce"]
 
     def test_the_contact_sheet_has_a_row_for_each_network(self, tmp_path: Path) -> None:
         networks = {"one": SmallResNet().eval(), "other": SmallResNet().eval()}
