@@ -15,6 +15,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,7 +67,8 @@ def computing(variant: Variant) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(variant.threads)
     try:
-        with torch.backends.mkldnn.flags(enabled=variant.onednn):
+        with warnings.catch_warnings(), torch.backends.mkldnn.flags(enabled=variant.onednn):
+            warnings.filterwarnings("ignore", "TF32 acceleration")
             yield
     finally:
         torch.set_num_threads(before)

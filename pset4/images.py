@@ -1,4 +1,4 @@
-"""Photos as tensors of pixels in [0, 1], and back to files."""
+"""Photos as tensors of pixels in [0, 1]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from pset4.device import best_device
-from pset4.files.assets import AssetUnavailableError, fetch, load_manifest
+from pset4.files.assets import AssetUnavailableError, fetch
+from pset4.files.manifest import load_manifest
 
 RESIZED_SIDE = 256
 CROPPED_SIDE = 224
@@ -176,30 +177,3 @@ def _bull_mastiff(reason: AssetUnavailableError) -> Path:
             f"{reason} A substitute comes with: pip install 'pset4[embedded]'", short=reason.short
         ) from None
     return photo
-
-
-def save_png(image: Tensor, path: str | Path) -> Path:
-    """Saves one image as 8-bit PNG.
-
-    Args:
-        image: (1, 3, H, W) or (3, H, W), pixels in [0, 1].
-        path: Where it goes; folders that are missing are made.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If it is not one finite RGB image.
-    """
-    single = image.squeeze(0) if image.dim() == 4 else image
-    if single.dim() != 3 or single.shape[0] != 3:
-        raise ValueError(
-            f"save_png takes one image (1, 3, H, W) or (3, H, W), not a tensor of shape {tuple(image.shape)}"
-        )
-    if not bool(torch.isfinite(single).all()):
-        raise ValueError("the image holds NaN or infinity, which a PNG cannot; look at how it was made")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = (single.detach().clamp(0, 1) * 255).round().to(torch.uint8)  # (3, H, W)
-    Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(path, format="PNG")
-    return path

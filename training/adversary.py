@@ -12,23 +12,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from pset4.steps import l2_norms
+
 Classifier = Callable[[Tensor], Tensor]
-
-
-def l2_norm(x: Tensor) -> Tensor:
-    """L2 norm of each image: (B, 3, H, W) -> (B, 1, 1, 1)."""
-    norms: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
-    return norms.view(-1, 1, 1, 1)
 
 
 def unit(x: Tensor) -> Tensor:
     """Each image divided by its L2 norm; a zero image stays zero."""
-    return x / l2_norm(x).clamp(min=1e-12)
+    return x / l2_norms(x).clamp(min=1e-12)
 
 
 def project(perturbation: Tensor, eps: float) -> Tensor:
     """Shortens what is longer than `eps` in L2."""
-    return perturbation * (eps / l2_norm(perturbation).clamp(min=1e-12)).clamp(max=1)
+    return perturbation * (eps / l2_norms(perturbation).clamp(min=1e-12)).clamp(max=1)
 
 
 def random_in_ball(x: Tensor, eps: float, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -123,21 +124,25 @@ def describe_recipe(recipe: Table) -> str:
     )
 
 
+def _table(heads: list[str], rows: Iterable[Iterable[Any]]) -> str:
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (heads, *rows)]
+    return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])
+
+
 def accuracy_text(clean: Table, pgd: Table) -> str:
     """Clean and robust accuracy of both networks, in per cent."""
     if not clean:
         return "Accuracy has not been measured yet."
-    rows = ["| network | photos, without attack | accuracy |", "|---|---|---|"]
-    rows += [f"| {name} | {n['photos']} | {_percent(n['right'], n['photos'])} |" for name, n in clean.items()]
+    rows = [(name, n["photos"], _percent(n["right"], n["photos"])) for name, n in clean.items()]
+    text = _table(["network", "photos, without attack", "accuracy"], rows) + "\n\n"
     if not pgd:
-        return "\n".join([*rows, "", "Accuracy under PGD has not been measured yet."])
-    budgets = list(pgd["robust"]["standing"])
-    heads = ["without attack" if budget == "0.0" else f"PGD, eps {budget}" for budget in budgets]
-    rows += ["", f"| network | photos, attacked | {' | '.join(heads)} |", "|---" * (2 + len(heads)) + "|"]
-    for name, counts in pgd.items():
-        shares = [_percent(counts["standing"][budget], counts["photos"]) for budget in budgets]
-        rows.append(f"| {name} | {counts['photos']} | {' | '.join(shares)} |")
-    return "\n".join(rows)
+        return text + "Accuracy under PGD has not been measured yet."
+    heads = ["without attack" if budget == "0.0" else f"PGD, eps {budget}" for budget in pgd["robust"]["standing"]]
+    attacked = [
+        (name, n["photos"], *(_percent(count, n["photos"]) for count in n["standing"].values()))
+        for name, n in pgd.items()
+    ]
+    return text + _table(["network", "photos, attacked", *heads], attacked)
 
 
 def _percent(part: int, whole: int) -> str:
@@ -162,25 +167,20 @@ def meaning_text(meaning: Table) -> str:
     if not meaning:
         return "This has not been measured yet."
     rows = [
+        (name, f"{n['mean']:.2f}", f"{n['spread']:.2f}", f"{100 * n['called_the_target']:.0f} %")
+        for name, n in (("robust", meaning["robust"]), ("standard", meaning["standard"]))
+    ]
+    heads = ["images that attack", "mean gain", "standard deviation", "target is the most probable animal"]
+    difference = meaning["difference"]
+    return (
         f"{meaning['photos']} validation photos, {meaning['targets']} random target classes each, {meaning['steps']} "
         f"steps, eps {meaning['eps']:.2f} (30 at 224 x 224); both perturbations of a pair are given the same "
         f"norm, {meaning['norm']:.2f} on average. Gain in the target's log-probability (nats) under "
-        "EfficientNet-Lite0, which is independent of both networks:",
-        "",
-        "| images that attack | mean gain | standard deviation | target is the most probable animal |",
-        "|---|---|---|---|",
-    ]
-    for name in ("robust", "standard"):
-        row = meaning[name]
-        rows.append(f"| {name} | {row['mean']:.2f} | {row['spread']:.2f} | {100 * row['called_the_target']:.0f} % |")
-    difference = meaning["difference"]
-    rows += [
-        "",
+        f"EfficientNet-Lite0, which is independent of both networks:\n\n{_table(heads, rows)}\n\n"
         f"Paired difference: {difference['mean']:.2f}, standard deviation {difference['spread']:.2f}; the robust "
         f"network's image gains more in {100 * meaning['robust_gains_more']:.0f} % of the pairs; sign-flip test over "
-        f"the photos: p {_p_value(meaning['p_value'])}.",
-    ]
-    return "\n".join(rows)
+        f"the photos: p {_p_value(meaning['p_value'])}."
+    )
 
 
 def _p_value(value: float) -> str:

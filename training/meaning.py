@@ -12,28 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from pset4.networks.efficientnet import load_efficientnet_lite0
+from pset4.networks.network import Network, efficientnet_network
 from pset4.networks.small_resnet import ANIMAL_CLASSES, resize
-from pset4.steps import L2Step
-from training.adversary import l2_norm
+from pset4.steps import L2Step, l2_norms
 from training.photos import Photos
 
 # What 30 at 224 x 224, the budget of the notebook, is at 64 x 64.
 EPS = 30 * 64 / 224
 
 
-class Judge(nn.Module):
-    """EfficientNet-Lite0 on ImageNet: pixels of any size -> log-probabilities of the 57 animals among 1000 classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        parts = load_efficientnet_lite0()
-        self.network = nn.Sequential(parts.stem, *parts.stages, parts.head).eval().requires_grad_(False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 57)."""
-        log_probabilities = log_softmax(self.network((resize(x, 224) - 0.5) / 0.5), dim=1)
-        return log_probabilities[:, list(ANIMAL_CLASSES)]
+def judge(network: Network, x: Tensor) -> Tensor:
+    """Log-probabilities (B, 57) of the animals among ImageNet's 1000 classes, for images (B, 3, H, W) of any size."""
+    return log_softmax(network(resize(x, 224)), dim=1)[:, list(ANIMAL_CLASSES)]
 
 
 def attack_towards(network: nn.Module, x: Tensor, targets: Tensor, *, eps: float, n_steps: int) -> Tensor:
@@ -49,7 +39,7 @@ def attack_towards(network: nn.Module, x: Tensor, targets: Tensor, *, eps: float
 
 def same_norm(x: Tensor, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     """Shortens, image by image, the longer of two perturbations of `x` to the length of the shorter."""
-    lengths = [l2_norm(attacked - x).clamp(min=1e-12) for attacked in (one, other)]
+    lengths = [l2_norms(attacked - x).clamp(min=1e-12) for attacked in (one, other)]
     shorter = torch.minimum(*lengths)
     one, other = (x + (a - x) * (shorter / length) for a, length in zip((one, other), lengths, strict=True))
     return one, other
@@ -83,27 +73,21 @@ def measure_meaning(
         For each network the mean and the standard deviation of the gain over all images, and how often the judge
         calls the target the most probable animal; the mean norm; the paired difference with its p-value.
     """
-    judge = Judge().to(device)
-    x, targets = photos.pixels(), draw_targets(photos.labels, n_targets, seed=0)
-    gains: list[Tensor] = []
-    hits: list[Tensor] = []
-    norms: list[Tensor] = []
-    for images, classes in zip(torch.split(x, 10), torch.split(targets, 10), strict=True):
+    independent = efficientnet_network().to(device)
+    targets = draw_targets(photos.labels, n_targets, seed=0)
+    measured: list[tuple[Tensor, Tensor, Tensor]] = []  # gains, hits and norms of ten photos
+    for images, classes in zip(torch.split(photos.pixels(), 10), torch.split(targets, 10), strict=True):
         originals, wanted = images.repeat_interleave(n_targets, 0).to(device), classes.flatten().to(device)
         attacked = [attack_towards(network, originals, wanted, eps=eps, n_steps=n_steps) for network in (robust, twin)]
-        attacked = list(same_norm(originals, *attacked))
+        one, other = same_norm(originals, *attacked)
         with torch.no_grad():
-            before = judge(images.to(device)).repeat_interleave(n_targets, 0)
-            after = [judge(a) for a in attacked]
-        rows = torch.arange(len(wanted))
-        gains.append(torch.stack([(a - before)[rows, wanted] for a in after], dim=1).cpu())
-        hits.append(torch.stack([a.argmax(dim=1) == wanted for a in after], dim=1).cpu())
-        norms.append(l2_norm(attacked[0] - originals).flatten().cpu())
-    return _summary(torch.cat(gains), torch.cat(hits), n_targets) | {
-        "eps": eps,
-        "norm": torch.cat(norms).mean().item(),
-        "steps": n_steps,
-    }
+            before = judge(independent, images.to(device)).repeat_interleave(n_targets, 0)
+            after = torch.stack([judge(independent, one), judge(independent, other)], dim=1)  # (B, 2, 57)
+        gains = (after - before[:, None])[torch.arange(len(wanted)), :, wanted]  # (B, 2)
+        hits = after.argmax(dim=2) == wanted[:, None]
+        measured.append((gains.cpu(), hits.cpu(), l2_norms(one - originals).flatten().cpu()))
+    gains, hits, norms = (torch.cat(parts) for parts in zip(*measured, strict=True))
+    return _summary(gains, hits, n_targets) | {"eps": eps, "norm": norms.mean().item(), "steps": n_steps}
 
 
 def _summary(gains: Tensor, hits: Tensor, n_targets: int) -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from training.adversary import resists_pgd
 from training.photos import Photos
 
 PGD_BUDGETS = (0.5, 1.0, 2.0)
+# Photos whose random starts are drawn from one seed.
+CHUNK = 285
 # AutoAttack's standard version, in its order.
 COMPONENTS = ("apgd-ce", "apgd-t", "fab-t", "square")
 
@@ -53,16 +57,7 @@ def resists_restarts(
     return standing
 
 
-def measure_pgd(
-    network: nn.Module,
-    photos: Photos,
-    device: torch.device,
-    *,
-    done: dict[str, Any],
-    save: Callable[[dict[str, Any]], None],
-    restarts: int = 3,
-    chunk: int = 285,
-) -> dict[str, Any]:
+def measure_pgd(network: nn.Module, photos: Photos, device: torch.device, *, restarts: int = 3) -> dict[str, Any]:
     """Photos that resist PGD-50 at each budget.
 
     A photo that a budget breaks is not attacked with a larger one: its adversarial example lies in the larger ball too.
@@ -71,27 +66,20 @@ def measure_pgd(
         network: Pixels -> logits.
         photos: The photos.
         device: Where to compute.
-        done: What an interrupted measurement had found, or an empty table.
-        save: Is called with the counts after each chunk of photos.
         restarts: Random starts for each photo and budget.
-        chunk: Photos between two calls of `save`.
 
     Returns:
         `{"photos": N, "restarts": 3, "standing": {"0.0": ..., "0.5": ..., ...}}`, budget 0 being the clean photos.
     """
-    budgets = (0.0, *PGD_BUDGETS)
-    result = done or {"photos": 0, "restarts": restarts, "standing": dict.fromkeys(map(str, budgets), 0)}
-    while result["photos"] < len(photos):
-        first = result["photos"]
-        part = Photos(photos.images[first : first + chunk], photos.labels[first : first + chunk])
-        standing = rightly_classified(network, part, device)
-        for eps in budgets:
-            if eps > 0:
-                standing = resists_restarts(network, part, standing, device, eps=eps, restarts=restarts, seed=first)
-            result["standing"][str(eps)] += int(standing.sum())
-        result["photos"] += len(part)
-        save(result)
-    return result
+    standing = {"0.0": 0} | dict.fromkeys(map(str, PGD_BUDGETS), 0)
+    for first in tqdm(range(0, len(photos), CHUNK), desc="PGD", file=sys.stdout, mininterval=5):
+        part = Photos(photos.images[first : first + CHUNK], photos.labels[first : first + CHUNK])
+        alive = rightly_classified(network, part, device)
+        standing["0.0"] += int(alive.sum())
+        for eps in PGD_BUDGETS:
+            alive = resists_restarts(network, part, alive, device, eps=eps, restarts=restarts, seed=first)
+            standing[str(eps)] += int(alive.sum())
+    return {"photos": len(photos), "restarts": restarts, "standing": standing}
 
 
 def measure_autoattack(
@@ -99,8 +87,6 @@ def measure_autoattack(
     photos: Photos,
     device: torch.device,
     *,
-    done: dict[str, Any],
-    save: Callable[[dict[str, Any]], None],
     eps: float = 1.0,
     components: Sequence[str] = COMPONENTS,
     batch_size: int = 64,
@@ -114,39 +100,31 @@ def measure_autoattack(
         network: Pixels -> logits.
         photos: The photos.
         device: Where to compute.
-        done: What an interrupted measurement had found, or an empty table.
-        save: Is called after each batch.
         eps: Budget in L2, in pixel units at 64 x 64.
         components: Names of the attacks.
         batch_size: Photos attacked at once.
 
     Returns:
-        `{"photos": N, "eps": 1.0, "standing": {"clean": ..., "apgd-ce": ..., ...}, ...}`; `standing` names only the
-        components that are complete.
+        `{"photos": N, "eps": 1.0, "standing": {"clean": ..., "apgd-ce": ..., ...}}`.
 
     Raises:
         ImportError: If the package is missing; the message has the command.
     """
     attack = _autoattack(network, eps, device)
-    x, labels = photos.pixels(), photos.labels
-    if not done:
-        alive = rightly_classified(network, photos, device).nonzero().flatten().tolist()
-        done = {"photos": len(photos), "eps": eps, "standing": {"clean": len(alive)}, "alive": alive, "waiting": alive}
-    for component in components[len(done["standing"]) - 1 :]:
+    alive = rightly_classified(network, photos, device).nonzero().flatten()
+    standing = {"clean": len(alive)}
+    for component in components:
         attack.attacks_to_run = [component]
-        while done["waiting"]:
-            batch = done["waiting"][:batch_size]
-            attacked, _ = attack.run_standard_evaluation(x[batch], labels[batch], batch_size=batch_size)
+        survivors = []
+        for batch in torch.split(alive, batch_size):
+            x, labels = photos.pixels()[batch], photos.labels[batch]
+            attacked, _ = attack.run_standard_evaluation(x, labels, batch_size=batch_size)
             with torch.no_grad():
-                broken = network(attacked.to(device)).argmax(dim=1).cpu() != labels[batch]
-            gone = {photo for photo, is_broken in zip(batch, broken.tolist(), strict=True) if is_broken}
-            done["alive"] = [photo for photo in done["alive"] if photo not in gone]
-            done["waiting"] = done["waiting"][batch_size:]
-            save(done)
-        done["standing"][component] = len(done["alive"])
-        done["waiting"] = list(done["alive"])
-        save(done)
-    return done
+                survivors.append(batch[network(attacked.to(device)).argmax(dim=1).cpu() == labels])
+        alive = torch.cat([alive[:0], *survivors])
+        standing[component] = len(alive)
+        print(f"  after {component}: {len(alive)} of {len(photos)}", flush=True)
+    return {"photos": len(photos), "eps": eps, "standing": standing}
 
 
 def _autoattack(network: nn.Module, eps: float, device: torch.device) -> Any:

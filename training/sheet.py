@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import to_pil_image
 
+from pset4.figures.display import canvas
+from pset4.figures.photos import plot_image
 from pset4.networks.imagenet import class_name
 from pset4.networks.small_resnet import ANIMAL_CLASSES
 from training.meaning import attack_towards
 
 TARGETS = (281, 76, 145)  # tabby, tarantula, king penguin
-CAPTION_HEIGHT = 22
+TILE = 1.76  # inches at 100 dpi
 
 
 def draw_sheet(
@@ -26,7 +26,6 @@ def draw_sheet(
     targets: Sequence[int] = TARGETS,
     eps: float = 30,
     n_steps: int = 200,
-    tile: int = 176,
 ) -> None:
     """Writes a PNG: a row for each network; the photo, then one attacked image for each target.
 
@@ -37,18 +36,15 @@ def draw_sheet(
         targets: ImageNet ids.
         eps: Budget in L2 at the photo's size.
         n_steps: Gradient steps.
-        tile: Side of one picture in the sheet, in pixels.
     """
-    sheet = Image.new("RGB", (tile * (1 + len(targets)), (tile + CAPTION_HEIGHT) * len(networks)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for row, (title, network) in enumerate(networks.items()):
+    figure = canvas(TILE * (1 + len(targets)), (TILE + 0.25) * len(networks))
+    panels = figure.subplots(len(networks), 1 + len(targets), squeeze=False)
+    for row, (title, network) in zip(panels, networks.items(), strict=True):
         pictures = [(title, photo), *_attacks(network, photo, targets, eps, n_steps)]
-        for column, (caption, image) in enumerate(pictures):
-            left, top = column * tile, row * (tile + CAPTION_HEIGHT)
-            sheet.paste(to_pil_image(image[0].cpu()).resize((tile, tile), Image.Resampling.LANCZOS), (left, top))
-            draw.text((left + 4, top + tile + 4), caption, fill="black")
+        for axes, (caption, image) in zip(row, pictures, strict=True):
+            plot_image(axes, image[0].cpu(), "", caption)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, optimize=True)
+    figure.savefig(path, dpi=100)
 
 
 def _attacks(

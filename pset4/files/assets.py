@@ -1,13 +1,10 @@
-"""Files that the course uses and does not ship: where they come from, and how they get onto this machine.
-
-`data/manifest.json` names every file with its addresses, SHA-256, size, licence and attribution. A file is looked for
+"""How the files of the manifest get onto this machine. One is looked for
 
 1. in the user's cache folder (`PSET4_CACHE`, else the usual place of the system),
 2. in the folders of `PSET4_MIRROR` (a campus mirror, a stick), separated as in `PATH`,
 3. at its addresses, unless `PSET4_OFFLINE=1` forbids it.
 
-Nothing is used before its checksum is right. A file whose checksum nobody has published is accepted once, its checksum
-is recorded in the cache folder, and it must be the same from then on.
+Nothing is used before its checksum is right.
 
 Grading sets `PSET4_REQUIRED` ("name=sha256,name=sha256"), so that the submission's process and the grader use the same
 bytes: exactly the files that it names are used, from cache or mirror. One that is not there with that checksum is an
@@ -17,21 +14,19 @@ error, which no substitute hides; one that it does not name counts as unavailabl
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import platformdirs
 from filelock import FileLock, Timeout
 
 from pset4.files.download import DISK_FULL, DownloadError, Job, Patience, UnreachableError, download
-from pset4.settings import data_folder
+from pset4.files.manifest import Asset, find_asset, is_sha256
 
 # Hosts without a connection: asked once in the life of the process, so that every later file falls back at once.
 _unreachable_hosts: set[str] = set()
@@ -63,89 +58,11 @@ class CacheWriteError(AssetUnavailableError):
 
 
 @dataclass(frozen=True)
-class Asset:
-    """One file of the manifest.
-
-    Attributes:
-        name: How the course calls it.
-        path: Its place below the cache folder and below a mirror folder, with forward slashes.
-        urls: Addresses, tried in order.
-        sha256: Checksum in hexadecimal, or None if nobody publishes one.
-        size: Bytes, or None if not known.
-        licence: Licence of the file.
-        attribution: Who made it.
-    """
-
-    name: str
-    path: str
-    urls: tuple[str, ...]
-    sha256: str | None
-    size: int | None
-    licence: str
-    attribution: str
-
-    @property
-    def file_name(self) -> str:
-        """Last part of the path."""
-        return PurePosixPath(self.path).name
-
-
-@dataclass(frozen=True)
 class Found:
     """A verified file on this machine: `place` is "cache" or the mirror folder."""
 
     path: Path
     place: str
-
-
-def load_manifest() -> dict[str, Asset]:
-    """The course's manifest, by name.
-
-    `PSET4_MANIFEST` may name a JSON file in the same format; its entries replace those of the same name and add to the
-    others. An instructor uses it for files of their own, the tests for theirs.
-
-    Raises:
-        ValueError: If an entry is incomplete or its path leaves the cache folder.
-    """
-    files = [data_folder() / "manifest.json"]
-    if override := os.environ.get("PSET4_MANIFEST"):
-        files.append(Path(override))
-    assets: dict[str, Asset] = {}
-    for file in files:
-        entries = json.loads(file.read_text(encoding="utf-8"))["files"]
-        assets |= {entry["name"]: _parse(entry, file) for entry in entries}
-    return assets
-
-
-def _parse(entry: Mapping[str, Any], file: Path) -> Asset:
-    try:
-        asset = Asset(**{**entry, "urls": tuple(entry["urls"])})
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file}: the entry {entry.get('name')!r} is incomplete or has an unknown field ({error})"
-        ) from None
-    path = PurePosixPath(asset.path)
-    if path.is_absolute() or ".." in path.parts or "\\" in asset.path:
-        raise ValueError(f"{file}: the path of {asset.name!r} must stay below the cache folder, not be {asset.path!r}")
-    if asset.sha256 is not None and not _is_sha256(asset.sha256):
-        raise ValueError(f"{file}: the sha256 of {asset.name!r} must be 64 hexadecimal digits, not {asset.sha256!r}")
-    return asset
-
-
-def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")
-
-
-def find_asset(name: str) -> Asset:
-    """The manifest's entry of that name.
-
-    Raises:
-        KeyError: If there is none; the message lists the names.
-    """
-    manifest = load_manifest()
-    if name not in manifest:
-        raise KeyError(f"the manifest has no file {name!r}; it has {', '.join(manifest)}")
-    return manifest[name]
 
 
 def cache_folder() -> Path:
@@ -174,7 +91,7 @@ def required_hashes() -> dict[str, str] | None:
     if text is None:
         return None
     pairs = [part.rpartition("=")[::2] for part in text.split(",") if part]
-    if not all(name and _is_sha256(sha256) for name, sha256 in pairs):
+    if not all(name and is_sha256(sha256) for name, sha256 in pairs):
         raise AssetError(f"PSET4_REQUIRED must be a list name=sha256,name=sha256, not {text!r}; unset it")
     return dict(pairs)
 
@@ -197,51 +114,12 @@ def _sha256(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _record_file() -> Path:
-    return cache_folder() / "recorded.json"
-
-
-def recorded_hashes() -> dict[str, str]:
-    """Checksums that were recorded when a file without a published one first arrived, by name."""
-    try:
-        records = json.loads(_record_file().read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        raise AssetError(f"{_record_file()} is damaged; remove it, then type: pset4 fetch") from None
-    return dict(records)
-
-
-def expected_hash(asset: Asset) -> str | None:
-    """Checksum that the file must have: the manifest's, else the recorded one."""
-    return asset.sha256 or recorded_hashes().get(asset.name)
-
-
-def record_hash(name: str, sha256: str) -> None:
-    """Remembers a checksum in the cache folder.
-
-    Raises:
-        CacheWriteError: If the folder cannot be written.
-    """
-    with _locked("recorded"), _writing("the list of recorded checksums"):
-        partial = _record_file().with_suffix(".part")
-        partial.write_text(json.dumps(recorded_hashes() | {name: sha256}, indent=2), encoding="utf-8")
-        partial.replace(_record_file())
-
-
-def _record_first(asset: Asset, path: Path) -> None:
-    """Records the checksum of a file that has no published one, the first time that it is seen."""
-    if expected_hash(asset) is None:
-        record_hash(asset.name, sha256_of(path))
-
-
-def _wrong(asset: Asset, path: Path, expected: str | None) -> ChecksumError | None:
+def _wrong(asset: Asset, path: Path) -> ChecksumError | None:
     """The error of a file whose checksum differs, or None."""
-    if expected is None or (found := sha256_of(path)) == expected:
+    if (found := sha256_of(path)) == asset.sha256:
         return None
-    origin = "" if asset.sha256 else f" (recorded in {_record_file()} when the file first arrived)"
     return ChecksumError(
-        f"{path} has a wrong checksum.\n  expected SHA-256 {expected}{origin}\n  found    SHA-256 {found} "
+        f"{path} has a wrong checksum.\n  expected SHA-256 {asset.sha256}\n  found    SHA-256 {found} "
         f"({path.stat().st_size} bytes)"
     )
 
@@ -256,7 +134,7 @@ def find_local(asset: Asset) -> Found | None:
     for path, place in places_of(asset):
         if not path.is_file():
             continue
-        wrong = _wrong(asset, path, expected_hash(asset))
+        wrong = _wrong(asset, path)
         if wrong is None:
             return Found(path, place)
         error = error or wrong
@@ -295,7 +173,7 @@ def fetch(name: str, *, patience: Patience | None = None, ask_again: bool = Fals
         return _fetch_required(asset, required)
     if ask_again:
         _unreachable_hosts.clear()
-    if expected_hash(asset) is not None and (path := _ready(asset)):
+    if path := _ready(asset):
         return path
     if is_offline() and not any(path.is_file() for path, _ in places_of(asset)):
         raise _offline(asset)
@@ -333,7 +211,6 @@ def _fetch_locked(asset: Asset, patience: Patience | None) -> Path:
     except ChecksumError as error:
         wrong, found = wrong or ChecksumError(f"{error}\nThe file is not used; replace it in the mirror."), None
     if found:
-        _record_first(asset, found.path)
         return found.path
     try:
         return _download_first(asset, patience)
@@ -346,7 +223,7 @@ def _fetch_locked(asset: Asset, patience: Patience | None) -> Path:
 def _remove_wrong_cached(asset: Asset) -> ChecksumError | None:
     """Removes the file from the cache if it is wrong; files in a mirror are their owner's."""
     cached = cache_folder() / asset.path
-    wrong = _wrong(asset, cached, expected_hash(asset)) if cached.is_file() else None
+    wrong = _wrong(asset, cached) if cached.is_file() else None
     if wrong:
         cached.unlink()
         return ChecksumError(f"{wrong}\nThe file has been removed.")
@@ -380,27 +257,23 @@ def _download_first(asset: Asset, patience: Patience | None) -> Path:
 
 
 def _download_checked(asset: Asset, url: str, patience: Patience | None) -> Path:
-    """Downloads, checks, moves into place in one step, and records a checksum that nobody published."""
+    """Downloads, checks, and moves into place in one step."""
     target = cache_folder() / asset.path
-    part = target.with_name(target.name + ".part")
-    expected = expected_hash(asset)
-    job = Job(url=url, part=part, label=asset.file_name, size=asset.size, hash_known=expected is not None)
+    job = Job(url=url, part=target.with_name(target.name + ".part"), label=asset.file_name, size=asset.size)
     with _writing(asset.file_name):
         target.parent.mkdir(parents=True, exist_ok=True)
         resumed = job.received() > 0
-        published = download(job, patience=patience)
-        wrong = _wrong(asset, part, expected or published)
+        download(job, patience=patience)
+        wrong = _wrong(asset, job.part)
         if wrong and resumed:
             # The part from last time may be to blame: once more from the beginning.
             job.discard()
-            published = download(job, patience=patience)
-            wrong = _wrong(asset, part, expected or published)
+            download(job, patience=patience)
+            wrong = _wrong(asset, job.part)
         if wrong:
             job.discard()
             raise ChecksumError(f"{wrong}\nIt came from {url} and has been removed; type: pset4 fetch") from None
-        part.replace(target)
-        job.discard()
-    _record_first(asset, target)
+        job.part.replace(target)
     return target
 
 

@@ -12,17 +12,15 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from pset4.files.assets import (
-    Asset,
     AssetError,
     cache_folder,
-    expected_hash,
     fetch,
     find_local,
     is_offline,
-    load_manifest,
     mirror_folders,
 )
 from pset4.files.download import Patience
+from pset4.files.manifest import Asset, load_manifest
 from pset4.settings import data_folder, load_settings
 
 # Somebody who types the command waits longer for a bad network than a notebook does.
@@ -158,8 +156,7 @@ def _asset(asset: Asset) -> Finding:
     if found is None:
         advice = None if is_offline() else "pset4 fetch"
         return Finding(f"missing  {asset.name} ({asset.file_name}, from {', '.join(asset.urls)})", advice=advice)
-    known = "" if expected_hash(asset) else "; its checksum is recorded at the first use"
-    return Finding(f"ready    {asset.name}: {found.path} ({_size(found.path.stat().st_size)}{known})")
+    return Finding(f"ready    {asset.name}: {found.path} ({_size(found.path.stat().st_size)})")
 
 
 def _embedded() -> Iterator[Finding]:

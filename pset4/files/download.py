@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -65,20 +65,12 @@ class Job:
         part: The file that grows; what it holds already is kept if the server can go on from there.
         label: Name in the progress bar.
         size: Bytes of the whole file, if known; a server that sends more is cut off.
-        hash_known: Whether a checksum will prove the result. If not, a part from earlier is continued only if the
-            server's own version tag (ETag) says that the file is still the same.
     """
 
     url: str
     part: Path
     label: str
     size: int | None = None
-    hash_known: bool = True
-
-    @property
-    def tag_file(self) -> Path:
-        """File that keeps the version tag of the part."""
-        return self.part.with_name(self.part.name + ".etag")
 
     def received(self) -> int:
         """Bytes that are there already."""
@@ -87,26 +79,10 @@ class Job:
     def discard(self) -> None:
         """Removes the part."""
         self.part.unlink(missing_ok=True)
-        self.tag_file.unlink(missing_ok=True)
 
 
-@dataclass
-class _Progress:
-    """Counts the attempts in a row that brought nothing new."""
-
-    most_received: int
-    fruitless: int = field(default=0)
-
-    def note(self, received: int) -> None:
-        self.fruitless = 0 if received > self.most_received else self.fruitless + 1
-        self.most_received = max(received, self.most_received)
-
-
-def download(job: Job, *, patience: Patience | None = None) -> str | None:
-    """Completes `job.part`.
-
-    Returns:
-        The SHA-256 that the server itself publishes of the file (Hugging Face does), else None.
+def download(job: Job, *, patience: Patience | None = None) -> None:
+    """Completes `job.part`. Whoever asks for it checks it: a part from earlier may be one of another file.
 
     Raises:
         UnreachableError: If no connection could be made; this is not tried again.
@@ -114,11 +90,13 @@ def download(job: Job, *, patience: Patience | None = None) -> str | None:
         OSError: If the file cannot be written. A full disk leaves no part behind.
     """
     patience = patience or Patience()
-    progress = _Progress(job.received())
+    received, fruitless = job.received(), 0  # attempts in a row that brought nothing new
 
     def give_up(state: RetryCallState) -> bool:
-        progress.note(job.received())
-        return progress.fruitless >= patience.attempts
+        nonlocal received, fruitless
+        fruitless = 0 if job.received() > received else fruitless + 1
+        received = max(job.received(), received)
+        return fruitless >= patience.attempts
 
     attempts = Retrying(
         retry=retry_if_exception_type(_InterruptedError),
@@ -128,44 +106,32 @@ def download(job: Job, *, patience: Patience | None = None) -> str | None:
         reraise=True,
     )
     try:
-        return attempts(_attempt, job, patience)
+        attempts(_attempt, job, patience)
     except OSError as error:
         if error.errno in DISK_FULL:
             job.discard()
         raise
 
 
-def _attempt(job: Job, patience: Patience) -> str | None:
+def _attempt(job: Job, patience: Patience) -> None:
     """One connection: asks for what is missing and appends it."""
-    offset = _resumable_bytes(job)
+    offset = job.received()
+    if job.size is not None and offset > job.size:
+        job.discard()
+        offset = 0
     if job.size is not None and offset == job.size:
-        return None
+        return
     try:
         with _request(job, offset, patience) as response:
-            if response.status_code != 206:
-                offset = 0
-            _keep_tag(job, response)
-            _write(job, response, offset)
-            return _published_sha256(response)
+            _write(job, response, offset if response.status_code == 206 else 0)
     except requests.RequestException as error:
         raise _explain(error, job.url) from None
-
-
-def _resumable_bytes(job: Job) -> int:
-    received = job.received()
-    too_long = job.size is not None and received > job.size
-    if too_long or (not job.hash_known and not job.tag_file.exists()):
-        job.discard()
-        return 0
-    return received
 
 
 def _request(job: Job, offset: int, patience: Patience) -> requests.Response:
     headers = {"Accept-Encoding": "identity", "User-Agent": "pset4"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
-        if job.tag_file.exists():
-            headers["If-Range"] = job.tag_file.read_text(encoding="utf-8")
     _check_name(job.url, patience)
     response = requests.get(job.url, headers=headers, stream=True, timeout=(patience.connect, patience.read))
     host = urlsplit(job.url).netloc
@@ -204,15 +170,6 @@ def _continues(response: requests.Response, offset: int) -> bool:
     return response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
 
 
-def _keep_tag(job: Job, response: requests.Response) -> None:
-    tag = response.headers.get("ETag", "")
-    # Weak tags (W/) do not promise equal bytes.
-    if tag.startswith('"'):
-        job.tag_file.write_text(tag, encoding="utf-8")
-    else:
-        job.tag_file.unlink(missing_ok=True)
-
-
 def _write(job: Job, response: requests.Response, offset: int) -> None:
     length = None if response.headers.get("Content-Encoding") else response.headers.get("Content-Length")
     total = offset + int(length) if length and length.isdigit() else job.size
@@ -237,14 +194,6 @@ def _check_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if needed > free:
         raise OSError(errno.ENOSPC, f"{needed} bytes are needed and {free} are free")
-
-
-def _published_sha256(response: requests.Response) -> str | None:
-    for answer in [*response.history, response]:
-        tag = answer.headers.get("X-Linked-ETag", "").strip('"').lower()
-        if len(tag) == 64 and set(tag) <= set("0123456789abcdef"):
-            return tag
-    return None
 
 
 def _explain(error: requests.RequestException, url: str) -> DownloadError:

@@ -9,21 +9,15 @@ inert placeholder, so that no function of the file's choice is ever called.
 
 from __future__ import annotations
 
-import os
 import pickle
 import types
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
-
-from pset4.files.assets import CacheWriteError, cache_folder, record_hash, recorded_hashes, sha256_of
 
 NETWORK_PREFIX = "module.model."
 NORMALISER_PREFIX = "module.normalizer."
@@ -202,31 +196,13 @@ def _all_tensors(weights: Any, path: Path) -> dict[str, Tensor]:
 def read_madrylab(path: Path) -> tuple[dict[str, Tensor], list[float], list[float]]:
     """Weights of MadryLab's ResNet-50 under torchvision's names, and its normaliser's mean and standard deviation.
 
-    The first time, the tensors are stored as safetensors in the cache folder, together with the checksum of the
-    checkpoint that they were taken from, and their own checksum is recorded; from then on they are read from there.
-
     Raises:
         UnsafeCheckpointError: If the checkpoint names a function that only an attack has a use for.
-        CheckpointError: If it does not hold the network.
+        CheckpointError: If a part is missing or not a tensor.
 
     Source: Salman et al., Do Adversarially Robust ImageNet Models Transfer Better? (2020).
     """
-    source = sha256_of(path)
-    converted = cache_folder() / "networks" / f"{path.stem}.safetensors"
-    tensors = _read_converted(converted, source)
-    if tensors is None:
-        tensors = convert_madrylab(read_tensors_only(path), path)
-        _store(tensors, converted, source)
-    mean, std = tensors.pop("normalizer.mean"), tensors.pop("normalizer.std")
-    return tensors, mean.tolist(), std.tolist()
-
-
-def convert_madrylab(checkpoint: Any, path: Path) -> dict[str, Tensor]:
-    """Picks the network (torchvision's names) and "normalizer.mean", "normalizer.std" (3,) out of a checkpoint.
-
-    Raises:
-        CheckpointError: If a part is missing or not a tensor.
-    """
+    checkpoint = read_tensors_only(path)
     if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("model"), Mapping):
         raise CheckpointError(f"{path} has no entry 'model' with the weights; expected MadryLab's format")
     everything = checkpoint["model"]
@@ -236,15 +212,11 @@ def convert_madrylab(checkpoint: Any, path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} has no entries {NETWORK_PREFIX}*; expected MadryLab's format")
     if not {"new_mean", "new_std"} <= normaliser.keys():
         raise CheckpointError(f"{path} has no normaliser ({NORMALISER_PREFIX}new_mean and new_std)")
-    weights["normalizer.mean"], weights["normalizer.std"] = normaliser["new_mean"], normaliser["new_std"]
-    tensors = _all_tensors(weights, path)
-    for name in ("normalizer.mean", "normalizer.std"):
-        if tensors[name].numel() != 3:
-            raise CheckpointError(
-                f"{path}: the normaliser has {tensors[name].numel()} values, expected one for each of 3 channels"
-            )
-        tensors[name] = tensors[name].flatten()
-    return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    statistics = _all_tensors({name: normaliser[name] for name in ("new_mean", "new_std")}, path)
+    if wrong := [values.numel() for values in statistics.values() if values.numel() != 3]:
+        raise CheckpointError(f"{path}: the normaliser has {wrong[0]} values, expected one for each of 3 channels")
+    mean, std = (values.flatten().tolist() for values in statistics.values())
+    return _all_tensors(weights, path), mean, std
 
 
 def _below(entries: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -253,26 +225,3 @@ def _below(entries: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         for key, value in entries.items()
         if isinstance(key, str) and key.startswith(prefix)
     }
-
-
-def _read_converted(path: Path, source: str) -> dict[str, Tensor] | None:
-    """The stored tensors, or None if there are none from this checkpoint, or they are damaged."""
-    if not path.is_file() or recorded_hashes().get(path.name) != sha256_of(path):
-        return None
-    with safe_open(path, framework="pt") as file:
-        if (file.metadata() or {}).get("source_sha256") != source:
-            return None
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-
-
-def _store(tensors: Mapping[str, Tensor], path: Path, source: str) -> None:
-    """Stores the tensors in one step; a cache that cannot be written costs time at the next start, nothing else."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(dict(tensors), partial, metadata={"source_sha256": source})
-        partial.replace(path)
-        record_hash(path.name, sha256_of(path))
-    except (OSError, SafetensorError, CacheWriteError):
-        with suppress(OSError):
-            partial.unlink()

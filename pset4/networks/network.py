@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Literal, SupportsIndex, get_args
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import resnet50
 
 from pset4.device import best_device
 from pset4.files.assets import AssetUnavailableError, fetch
+from pset4.networks.checkpoints import CheckpointError, read_madrylab, read_torchvision
+from pset4.networks.efficientnet import load_efficientnet_lite0
 from pset4.networks.imagenet import N_CLASSES, check_class_id, class_name
 from pset4.networks.relatives import nearest_relative
+from pset4.networks.small_resnet import ANIMAL_CLASSES, SIDE, load_small_resnet, resize
 from pset4.settings import data_folder
 
 NetworkName = Literal["random", "standard", "robust", "standard_twin"]
@@ -188,7 +190,7 @@ def load_model(name: NetworkName, device: torch.device | str | None = None, *, v
 def _random() -> tuple[Network, str]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        resnet = _models().resnet50(weights=None)
+        resnet = resnet50(weights=None)
     return resnet_network(resnet, "random", "ResNet-50 with random weights"), "which needs no download"
 
 
@@ -196,9 +198,7 @@ def _standard() -> tuple[Network, str]:
     try:
         path = fetch("resnet50_standard")
     except AssetUnavailableError as reason:
-        return _efficientnet(), f"because the weights of ResNet-50 {reason.short}"
-    from pset4.networks.checkpoints import read_torchvision
-
+        return efficientnet_network(), f"because the weights of ResNet-50 {reason.short}"
     resnet = _filled_resnet50(read_torchvision(path), path)
     return resnet_network(
         resnet, "standard", "ResNet-50 (full size, trained on ImageNet)"
@@ -210,8 +210,6 @@ def _robust() -> tuple[Network, str]:
         path = fetch("resnet50_robust")
     except AssetUnavailableError as reason:
         return small_network("robust"), f"because the weights of MadryLab's robust ResNet-50 {reason.short}"
-    from pset4.networks.checkpoints import read_madrylab
-
     weights, mean, std = read_madrylab(path)
     resnet = _filled_resnet50(weights, path)
     description = "ResNet-50 (full size, trained on ImageNet against an L2 adversary, eps 3)"
@@ -231,17 +229,10 @@ LOADERS: dict[NetworkName, Callable[[], tuple[Network, str]]] = {
 """What makes each network and says why it is this one; the grading engine puts networks that it has loaded here."""
 
 
-def _models() -> ModuleType:
-    """torchvision's models; late, because the import takes a second."""
-    return import_module("torchvision.models")
-
-
 def _filled_resnet50(weights: Mapping[str, Tensor], path: Path) -> nn.Module:
     """A ResNet-50 with the weights of a file; built on the meta device, where random initialisation costs nothing."""
-    from pset4.networks.checkpoints import CheckpointError
-
     with torch.device("meta"):
-        resnet: nn.Module = _models().resnet50(weights=None)
+        resnet: nn.Module = resnet50(weights=None)
     resnet.to_empty(device="cpu")
     try:
         resnet.load_state_dict(weights)
@@ -270,9 +261,12 @@ def resnet_network(
     )
 
 
-def _efficientnet() -> Network:
-    from pset4.networks.efficientnet import load_efficientnet_lite0
+def efficientnet_network() -> Network:
+    """EfficientNet-Lite0 as `Network`: the standard one where the full-size weights cannot be had.
 
+    Raises:
+        ImportError: If the extra `embedded` is not installed.
+    """
     parts = load_efficientnet_lite0()
     return Network(
         name="standard",
@@ -303,8 +297,6 @@ class Resize(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Resized images."""
-        from pset4.networks.small_resnet import resize
-
         return resize(pixels, self.side)
 
 
@@ -317,8 +309,6 @@ def small_network(name: Literal["robust", "standard_twin"]) -> Network:
     Raises:
         FileNotFoundError: If its weights are missing.
     """
-    from pset4.networks.small_resnet import ANIMAL_CLASSES, SIDE, load_small_resnet
-
     file_name, description = SMALL_NETWORKS[name]
     path: Path = data_folder() / file_name
     if not path.is_file():

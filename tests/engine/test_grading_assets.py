@@ -21,7 +21,7 @@ from pset4 import images
 from pset4.files.assets import AssetError, AssetUnavailableError, fetch, required_hashes, required_variable
 from pset4.networks import network as networks
 
-PHOTO, WEIGHTS = b"a photo", b"weights without a published checksum"
+PHOTO, WEIGHTS = b"a photo", b"weights"
 # The first session of a process refuses for all; what goes wrong later is this notebook's "not gradable".
 SESSION_REFUSED = (SandboxUnavailable, CannotStart)
 PHOTO_HASH = hashlib.sha256(PHOTO).hexdigest()
@@ -32,7 +32,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """A manifest with a photo in the mirror, weights in the cache, and a file that this machine does not have."""
     shelf = use_shelf(Shelf(tmp_path), monkeypatch)
     shelf.add("photo", "images/photo.jpg", "https://user:password@example.org/photo.jpg", content=PHOTO)
-    shelf.add("weights", "networks/weights.pth")
+    shelf.add("weights", "networks/weights.pth", content=WEIGHTS)
     shelf.add("elsewhere", "images/elsewhere.jpg", content=b"not on this machine")
     shelf.put(shelf.mirror, "images/photo.jpg", PHOTO)
     shelf.put(shelf.cache, "networks/weights.pth", WEIGHTS)
@@ -99,7 +99,7 @@ def test_a_required_file_that_is_not_there_unchanged_is_an_error_that_nothing_hi
 
 
 def test_a_full_home_does_not_bring_the_substitute(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a published checksum a file's hash is recorded; a cache that cannot be written once hid the file."""
+    """A cache that cannot be written does not hide what the mirror has."""
     required(monkeypatch, weights=hashlib.sha256(WEIGHTS).hexdigest())
     shelf.put(shelf.mirror, "networks/weights.pth", WEIGHTS)
     monkeypatch.setenv("PSET4_CACHE", "/proc/nowhere")

@@ -81,7 +81,8 @@ try:
     found["late"] = late.VALUE
 except ImportError as error:
     found["late"] = str(error)
-from pset4.files.assets import fetch, find_asset
+from pset4.files.assets import fetch
+from pset4.files.manifest import find_asset
 from pset4.settings import data_folder, load_settings
 found["photo"] = fetch("photo").read_bytes().decode()
 found["data"] = (data_folder() / "weights.bin").read_text()

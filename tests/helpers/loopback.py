@@ -31,8 +31,6 @@ class Page:
         cuts: The connection is closed after the file's first n bytes; one entry for each request, then no more cuts.
         statuses: Statuses of the first requests; 200 or 206 from then on.
         ranges: Whether parts of the file can be asked for.
-        etag: Version tag, with its quotes.
-        headers: More headers.
         gate: If set, the server stops half way through the file until the gate opens.
         pause: Seconds before each piece of the file.
     """
@@ -41,8 +39,6 @@ class Page:
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     ranges: bool = True
-    etag: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
     gate: threading.Event | None = None
     pause: float = 0.0
 
@@ -75,8 +71,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
 
         def _first_byte(self, page: Page) -> int:
             wanted = self.headers.get("Range")
-            stale = self.headers.get("If-Range") not in {None, page.etag}
-            return int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and page.ranges and not stale else 0
+            return int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and page.ranges else 0
 
         def _send(self, page: Page, start: int) -> None:
             size = len(page.content)
@@ -84,8 +79,6 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(size - start))
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-            for name, value in {**page.headers, **({"ETag": page.etag} if page.etag else {})}.items():
-                self.send_header(name, value)
             self.end_headers()
             stop = page.cuts.pop(0) if page.cuts else size
             self._send_body(page, start, min(stop, size))
@@ -147,21 +140,20 @@ class Shelf:
     def manifest(self) -> Path:
         return self.folder / "manifest.json"
 
-    def add(self, name: str, path: str, *urls: str, content: bytes | None = None, **fields: Any) -> str | None:
+    def add(self, name: str, path: str, *urls: str, content: bytes = b"", **fields: Any) -> None:
         """Adds an entry to the manifest; checksum and size are those of `content` unless `fields` say otherwise."""
         entries = json.loads(self.manifest.read_text())["files"] if self.manifest.exists() else []
         entry = {
             "name": name,
             "path": path,
             "urls": list(urls),
-            "sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
-            "size": len(content) if content is not None else None,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "size": len(content),
             "licence": "none",
             "attribution": "a test",
             **fields,
         }
         self.manifest.write_text(json.dumps({"format": 1, "files": [*entries, entry]}))
-        return entry["sha256"]
 
     def put(self, folder: Path, path: str, content: bytes) -> Path:
         """Puts a file below `folder`."""

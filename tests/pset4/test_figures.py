@@ -13,9 +13,11 @@ from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor, nn
 
+from pset4.figures import charts
 from pset4.figures import photos as figures
 from pset4.figures.paths import Path, class_probabilities, follow
 from pset4.images import round_to_8_bits
+from pset4.networks.imagenet import class_name
 from pset4.steps import L2Step
 
 PEMBROKE, TARANTULA, TIGER_CAT = 263, 76, 282
@@ -68,15 +70,15 @@ STEP = L2Step(RED, step_size=1, eps=20)
 PATHS = [follow(towards, ByColour(), RED, target, STEP, n_iter=12) for target in (TARANTULA, TIGER_CAT)]
 LAYERS = [figures.LayerResult(layer, GREENER, before=2.0, after=3.0 + layer) for layer in range(3)]
 EVERY_FIGURE = {
-    "top five": lambda: figures.draw_top5(class_probabilities(ByColour(), RED), title="t", target=TARANTULA),
-    "top five and image": lambda: figures.draw_top5([(669, 0.9), (638, 1e-7)], title="t" * 60, image=RED),
+    "top five": lambda: charts.draw_top5(class_probabilities(ByColour(), RED), title="t", target=TARANTULA),
+    "top five and image": lambda: charts.draw_top5([(669, 0.9), (638, 1e-7)], title="t" * 60, image=RED),
     "attack": lambda: figures.draw_attack(RED, GREENER, title="t" * 80),
     "one image": lambda: figures.draw_row([RED], ["red"]),
     "row": lambda: figures.draw_row([RED, GREENER] * 3, ["two\nlines"] * 6, original=RED, title="t"),
-    "sweep": lambda: figures.draw_sweep(
+    "sweep": lambda: charts.draw_sweep(
         [0.25, 1, 4], {"standard": [0, 0.5, 1], "robust": [0, 0, 0.2], "twin": [0, 1, 1]}, target=TIGER_CAT
     ),
-    "paths": lambda: figures.draw_paths(PATHS),
+    "paths": lambda: charts.draw_paths(PATHS),
     "layers": lambda: figures.draw_layer_norms(RED, LAYERS, title="t"),
 }
 
@@ -103,53 +105,54 @@ def test_the_axes_say_what_they_show(name: str) -> None:
 
 class TestTopFive:
     def test_names_ids_and_probabilities_stand_beside_and_on_the_bars(self) -> None:
-        figure = figures.draw_top5([(PEMBROKE, 0.912), (TARANTULA, 0.05), (TIGER_CAT, 0.0123)])
+        figure = charts.draw_top5([(PEMBROKE, 0.912), (TARANTULA, 0.05), (TIGER_CAT, 0.0123)])
         labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
         assert labels == ["Pembroke  263", "tarantula  76", "tiger cat  282"]
         assert {"0.912", "0.050", "0.012"} <= set(texts(figure))
 
     def test_the_most_probable_class_is_on_top(self) -> None:
-        figure = figures.draw_top5(class_probabilities(ByColour(), RED))
+        figure = charts.draw_top5(class_probabilities(ByColour(), RED))
         axes = figure.axes[0]
         assert axes.get_yticklabels()[0].get_text() == "Pembroke  263"
         assert axes.yaxis_inverted()
         assert len(axes.patches) == 5
 
     def test_the_target_is_marked_by_hatching_and_by_a_word(self) -> None:
-        figure = figures.draw_top5([(PEMBROKE, 0.7), (TARANTULA, 0.3)], target=TARANTULA)
+        figure = charts.draw_top5([(PEMBROKE, 0.7), (TARANTULA, 0.3)], target=TARANTULA)
         assert [bar.get_hatch() for bar in figure.axes[0].patches] == [None, "//"]
         assert any("target" in text for text in texts(figure))
 
     def test_a_tiny_probability_is_not_rounded_to_zero(self) -> None:
-        assert "2e-5" in texts(figures.draw_top5([(PEMBROKE, 0.99), (TARANTULA, 2e-5)]))
+        assert "2e-5" in texts(charts.draw_top5([(PEMBROKE, 0.99), (TARANTULA, 2e-5)]))
 
     def test_long_names_are_shortened(self) -> None:
-        longest = max(range(1000), key=lambda class_id: len(figures.class_name(class_id)))
-        figure = figures.draw_top5([(longest, 0.5)])
+        longest = max(range(1000), key=lambda class_id: len(class_name(class_id)))
+        figure = charts.draw_top5([(longest, 0.5)])
         assert len(figure.axes[0].get_yticklabels()[0].get_text()) < 32
 
     @pytest.mark.parametrize("shape", [(1000,), (1, 1000)])
     def test_probabilities_come_as_a_vector_or_as_a_batch_of_one(self, shape: tuple[int, ...]) -> None:
         probabilities = torch.zeros(1000).index_fill(0, torch.tensor([TIGER_CAT]), 1.0).view(shape)
-        assert "tiger cat  282" in texts(figures.draw_top5(probabilities))
+        assert "tiger cat  282" in texts(charts.draw_top5(probabilities))
 
     @pytest.mark.parametrize("wrong", [torch.randn(1000), torch.full((1000,), 0.5)])
     def test_logits_are_refused_with_a_hint(self, wrong: Tensor) -> None:
         with pytest.raises(ValueError, match=r"Logits must go through the softmax first"):
-            figures.draw_top5(wrong)
+            charts.draw_top5(wrong)
 
     def test_several_images_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"one image.*\(2, 1000\)"):
-            figures.draw_top5(torch.full((2, 1000), 0.001))
+            charts.draw_top5(torch.full((2, 1000), 0.001))
 
-    def test_a_network_is_asked_for_its_five_best(self) -> None:
-        best = figures.top5(ByColour(), GREENER)
-        assert len(best) == 5
-        assert best[0][0] == TARANTULA
-        assert [p for _, p in best] == sorted((p for _, p in best), reverse=True)
+    @pytest.mark.parametrize("picture", [GREENER, GREENER[0]])
+    def test_a_network_is_asked_for_its_five_best(self, picture: Tensor) -> None:
+        bars = charts.draw_prediction(ByColour(), picture).axes[1]
+        assert bars.get_yticklabels()[0].get_text() == "tarantula  76"
+        widths = [bar.get_width() for bar in bars.patches]
+        assert len(widths) == 5 and widths == sorted(widths, reverse=True)
 
     def test_the_text_alternative_says_the_whole_chart(self, shown: list[DisplayedImage]) -> None:
-        figures.show_prediction(ByColour(), GREENER, title="After the attack", target=TARANTULA)
+        charts.show_prediction(ByColour(), GREENER, title="After the attack", target=TARANTULA)
         [picture] = shown
         assert picture.alt.startswith("After the attack: tarantula 0.8")
         assert picture.alt.count(",") == 4
@@ -212,7 +215,7 @@ class TestSweep:
 
     def test_curves_of_another_length_are_refused(self) -> None:
         with pytest.raises(ValueError, match="robust: 2 probabilities for 3 budgets"):
-            figures.draw_sweep([1, 2, 3], {"robust": [0.1, 0.2]}, target=TIGER_CAT)
+            charts.draw_sweep([1, 2, 3], {"robust": [0.1, 0.2]}, target=TIGER_CAT)
 
 
 class TestPaths:
@@ -236,7 +239,7 @@ class TestPaths:
     def test_no_success_is_none_and_said_so(self, shown: list[DisplayedImage]) -> None:
         path = follow(towards, ByColour(), RED, TARANTULA, L2Step(RED, step_size=1, eps=1), n_iter=3)
         assert path.smallest_success() is None
-        figures.show_paths([path])
+        charts.show_paths([path])
         assert "no image on the way fools the network" in shown[0].alt
 
     def test_the_closest_of_several_successes_counts(self) -> None:
@@ -245,7 +248,7 @@ class TestPaths:
         assert path.smallest_success() == 3
 
     def test_the_distance_stands_at_the_ring(self) -> None:
-        assert any("tarantula" in text and "at step 5" in text for text in texts(figures.draw_paths(PATHS)))
+        assert any("tarantula" in text and "at step 5" in text for text in texts(charts.draw_paths(PATHS)))
 
     def test_a_batch_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"one image .*\(2, 3, 16, 16\)"):
@@ -260,11 +263,11 @@ def test_layer_norms_print_the_gain_of_each_layer() -> None:
 @pytest.mark.parametrize(
     "show",
     [
-        lambda: figures.show_top5([(PEMBROKE, 0.5)]),
+        lambda: charts.show_top5([(PEMBROKE, 0.5)]),
         lambda: figures.show_attack(RED, GREENER),
         lambda: figures.show_row([RED], ["red"]),
-        lambda: figures.show_sweep([1, 2], {"robust": [0.1, 0.2]}, target=TIGER_CAT),
-        lambda: figures.show_paths(PATHS),
+        lambda: charts.show_sweep([1, 2], {"robust": [0.1, 0.2]}, target=TIGER_CAT),
+        lambda: charts.show_paths(PATHS),
         lambda: figures.show_layer_norms(RED, LAYERS),
     ],
 )

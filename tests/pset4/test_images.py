@@ -23,7 +23,6 @@ from pset4.images import (
     load_photo,
     resize_and_crop,
     round_to_8_bits,
-    save_png,
 )
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -194,28 +193,6 @@ def test_rounding_is_what_saving_and_loading_does(values: list[float]) -> None:
     rounded = round_to_8_bits(image)
     assert torch.equal(round_to_8_bits(rounded), rounded)
     assert bool(((rounded - image.clamp(0, 1)).abs() <= 0.5 / 255 + 1e-6).all())
-
-
-@pytest.mark.parametrize("batch", [True, False])
-def test_a_saved_image_comes_back_rounded(batch: bool, tmp_path: Path) -> None:
-    image = torch.rand(1, 3, 5, 7, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    path = save_png(image if batch else image[0], tmp_path / "new" / "folder" / "image.png")
-    assert torch.equal(load_image(path), round_to_8_bits(image).detach())
-
-
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (torch.zeros(2, 3, 4, 4), "one image"),
-        (torch.zeros(1, 1, 4, 4), "one image"),
-        (torch.zeros(4, 4), "one image"),
-        (torch.full((1, 3, 4, 4), torch.nan), "NaN"),
-    ],
-)
-def test_only_one_finite_rgb_image_is_saved(image: torch.Tensor, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        save_png(image, tmp_path / "image.png")
-    assert list(tmp_path.iterdir()) == []
 
 
 # The course's photos

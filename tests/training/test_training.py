@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from pset4.networks.imagenet import class_name
 from pset4.networks.small_resnet import ANIMAL_CLASSES, SIDE, SmallResNet, load_small_resnet, resize
+from pset4.steps import l2_norms
 from training import evaluate as evaluation
 from training import fit, photos
 from training.__main__ import main
-from training.adversary import l2_norm, one_step, random_in_ball, resists_pgd
+from training.adversary import one_step, random_in_ball, resists_pgd
 from training.card import write_card
 from training.evaluate import read_recipe
 from training.meaning import draw_targets, same_norm, sign_flip_test
@@ -33,6 +34,7 @@ from training.measure import measure_autoattack, measure_pgd
 from training.muon import orthogonalise
 from training.photos import Photos
 from training.recipe import SHIPPED, Recipe, between
+from training.sheet import draw_sheet
 
 CPU = torch.device("cpu")
 SHORT = Recipe(budget=((0, 0), (1, 1)), sides=((0, 16),), rate=((0, 0), (1, 1), (2, 0)), batch_size=8)
@@ -104,12 +106,12 @@ class TestAdversary:
     def test_one_step_stays_in_the_ball_and_in_the_box(self) -> None:
         x, labels = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 0, 1])
         attacked = one_step(Brightness(), x, labels, eps=0.7, generator=torch.Generator().manual_seed(0))
-        assert bool((l2_norm(attacked - x) <= 0.7 + 1e-5).all())
+        assert bool((l2_norms(attacked - x) <= 0.7 + 1e-5).all())
         assert bool(((attacked >= 0) & (attacked <= 1)).all())
 
     def test_random_starts_are_spread_over_the_ball(self) -> None:
         starts = random_in_ball(torch.zeros(2000, 1, 1, 2), 1.0, torch.Generator().manual_seed(0))
-        radii = l2_norm(starts).flatten()
+        radii = l2_norms(starts).flatten()
         # In two dimensions a quarter of the disc lies within half its radius.
         assert float(radii.max()) <= 1
         assert float((radii < 0.5).float().mean()) == pytest.approx(0.25, abs=0.04)
@@ -285,27 +287,28 @@ class TestTraining:
 
 
 class TestMeasures:
-    def test_pgd_counts_fall_with_the_budget_and_an_interruption_changes_nothing(self) -> None:
+    def test_pgd_counts_fall_with_the_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("training.measure.CHUNK", 3)
         brightness = torch.tensor([60, 120, 127, 129, 132, 140, 200], dtype=torch.uint8)
         images = brightness.view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
-        some = Photos(images, (brightness < 128).long())
-        saved: list[str] = []
-        measure_pgd(Brightness(), some, CPU, done={}, save=lambda r: saved.append(json.dumps(r)), chunk=3)
-        final = json.loads(saved[-1])
-        assert final["photos"] == 7
+        counts = measure_pgd(Brightness(), Photos(images, (brightness < 128).long()), CPU)
         # The border is 0.5 = 127.5 / 255 away; 192 pixels move by eps / sqrt(192) each.
-        assert final["standing"] == {"0.0": 7, "0.5": 3, "1.0": 2, "2.0": 2}
-        resumed = measure_pgd(Brightness(), some, CPU, done=json.loads(saved[0]), save=lambda r: None, chunk=3)
-        assert resumed == final
+        assert counts == {"photos": 7, "restarts": 3, "standing": {"0.0": 7, "0.5": 3, "1.0": 2, "2.0": 2}}
 
-    def test_autoattack_hands_the_survivors_on(self, few_photos: Photos) -> None:
+    def test_autoattack_counts_the_survivors_of_each_component(self, few_photos: Photos) -> None:
         model = SmallResNet().eval().requires_grad_(False)
         with torch.no_grad():
             labels = model(few_photos.pixels()).argmax(dim=1)
         some = Photos(few_photos.images[:3], labels[:3])
-        result = measure_autoattack(model, some, CPU, done={}, save=lambda r: None, components=("apgd-ce",))
-        assert result["standing"]["clean"] == 3
-        assert result["standing"]["apgd-ce"] == len(result["alive"])
+        result = measure_autoattack(model, some, CPU, components=("apgd-ce",), batch_size=2)
+        assert list(result["standing"]) == ["clean", "apgd-ce"]
+        assert 3 == result["standing"]["clean"] >= result["standing"]["apgd-ce"]
+
+    def test_the_contact_sheet_has_a_row_for_each_network(self, tmp_path: Path) -> None:
+        networks = {"one": SmallResNet().eval(), "other": SmallResNet().eval()}
+        draw_sheet(networks, torch.rand(1, 3, 32, 32), tmp_path / "new" / "sheet.png", n_steps=1)
+        with Image.open(tmp_path / "new" / "sheet.png") as sheet:
+            assert sheet.size == (704, 402)
 
     def test_targets_are_other_classes_without_repetition(self) -> None:
         labels = torch.arange(57)
@@ -317,9 +320,9 @@ class TestMeasures:
     def test_perturbations_are_given_the_norm_of_the_shorter(self) -> None:
         x = torch.zeros(2, 3, 4, 4)
         one, other = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4) * 0.1
-        lengths = [l2_norm(a) for a in same_norm(x, one, other)]
+        lengths = [l2_norms(a) for a in same_norm(x, one, other)]
         assert torch.allclose(*lengths)
-        assert torch.allclose(lengths[0], l2_norm(other))
+        assert torch.allclose(lengths[0], l2_norms(other))
 
     def test_sign_flip_test_tells_an_effect_from_none(self) -> None:
         noise = torch.randn(40, generator=torch.Generator().manual_seed(0))

@@ -18,13 +18,12 @@ from types import MappingProxyType
 from pset4.files.assets import (
     AssetError,
     cache_folder,
-    find_asset,
     find_local,
-    load_manifest,
     mirror_folders,
     required_variable,
     sha256_of,
 )
+from pset4.files.manifest import find_asset, load_manifest
 
 PLACE = Path("/srv/pset4")
 MANIFEST = Path("/srv/pset4.json")

@@ -44,7 +44,8 @@ def _data_files() -> dict[str, Path | None]:
 
 def _assets() -> dict[str, Path | None]:
     """Photos and full-size weights, as the loader would take them."""
-    from pset4.files.assets import load_manifest, places_of
+    from pset4.files.assets import places_of
+    from pset4.files.manifest import load_manifest
 
     return {
         f"file {asset.name} ({asset.path})": next((path for path, _ in places_of(asset) if path.is_file()), None)

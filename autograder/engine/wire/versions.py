@@ -12,9 +12,7 @@ from pathlib import Path
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pillow", "ipython")
 # They draw, load and talk, and no verdict hangs on them.
 JUDGES_NOTHING = (
-    "figures/photos.py",
-    "figures/signals.py",
-    "figures/display.py",
+    *(f"figures/{name}.py" for name in ("charts", "display", "gradients", "grids", "photos", "signals")),
     "files/command_line.py",
     "files/download.py",
 )
