@@ -1,1 +1,1 @@
-"""Files that the course uses: where they come from, how they get here, and the command `pset4`."""
+"""Files that the course uses: where they come from, how they get here."""

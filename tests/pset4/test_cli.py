@@ -14,8 +14,8 @@ from checkpoint_files import madrylab_checkpoint, save_with_dill
 from loopback import QUICK, Page, Server, Shelf, loopback_server, use_shelf
 from torch import nn
 
+from pset4.command_line import main
 from pset4.files import command_line as cli
-from pset4.files.command_line import main
 from pset4.files.manifest import load_manifest
 
 
@@ -158,10 +158,10 @@ def test_doctor_names_a_mirror_that_does_not_exist(shelf: Shelf, capsys: pytest.
 
 def test_the_installed_command_runs(shelf: Shelf) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "pset4.files.command_line", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "pset4.command_line", "--help"], capture_output=True, text=True, check=True
     )
     assert "fetch" in result.stdout and "doctor" in result.stdout
     without = subprocess.run(
-        [sys.executable, "-m", "pset4.files.command_line"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pset4.command_line"], capture_output=True, text=True, check=False
     )
     assert without.returncode == 2 and "command" in without.stderr

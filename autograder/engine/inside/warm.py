@@ -45,7 +45,7 @@ SLOW = (
     "PIL.PngImagePlugin",
     "PIL.JpegImagePlugin",
 )
-NOT_FOR_STUDENTS = ("pset4.files.command_line",)
+NOT_FOR_STUDENTS = ("pset4.command_line",)
 FORBIDDEN = ("autograder.exams.problem", "autograder.answers")
 
 

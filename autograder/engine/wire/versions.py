@@ -13,7 +13,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pillow", "ipython")
 # They draw, load and talk, and no verdict hangs on them.
 JUDGES_NOTHING = (
     *(f"figures/{name}.py" for name in ("charts", "display", "gradients", "grids", "photos", "signals")),
-    "files/command_line.py",
+    "command_line.py",
     "files/download.py",
 )
 
