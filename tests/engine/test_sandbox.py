@@ -24,13 +24,15 @@ from typing import Any
 import pytest
 
 from autograder.course.folders import REPOSITORY
-from autograder.engine.grader import memory, resources, sandbox
+from autograder.engine.grader import control_groups, memory, sandbox
+from autograder.engine.grader.control_groups import ControlGroup
 from autograder.engine.grader.launcher import Warm
 from autograder.engine.grader.memory import Footprint, Machine, sockets_of
-from autograder.engine.grader.resources import ControlGroup
 from autograder.engine.grader.sandbox import SandboxUnavailable, check_available
 from autograder.engine.grader.session import CannotStart, CellResult, Session, _sandbox_has_worked, open_session
+from autograder.engine.inside import warm as warm_process
 from autograder.engine.wire.limits import Limits
+from pset4.networks.network import LOADERS
 
 # Split, so that the code of these tests does not hold what they look for.
 CANARY = "canary" + "-5f1c9e27"
@@ -441,15 +443,15 @@ def test_zeros_can_be_read(session: Session) -> None:
 def test_a_control_group_that_takes_no_limit_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is then watched, as where there are no control groups."""
     made: list[Path] = []
-    make = resources._make
+    make = control_groups._make
 
     def noted(parent: Path) -> Path | None:
         path = make(parent)
         made.extend([path] if path else [])
         return path
 
-    monkeypatch.setattr(resources, "_make", noted)
-    monkeypatch.setattr(resources, "_write", lambda _path, _value: False)
+    monkeypatch.setattr(control_groups, "_make", noted)
+    monkeypatch.setattr(control_groups, "_write", lambda _path, _value: False)
     assert ControlGroup.create(QUICK) is None
     assert not any(path.exists() for path in made)
 
@@ -839,15 +841,22 @@ def test_the_grader_s_secrets_are_neither_in_the_environment_nor_in_memory(sessi
 def test_no_exam_is_in_memory(session: Session) -> None:
     source = """
         import gc, sys
-        modules = [name for name in sys.modules if name.startswith(('autograder.exams.problem', 'autograder.answers'))]
+        hidden = ('autograder.exams', 'autograder.answers', 'autograder.course', 'autograder.engine.grader')
+        modules = [name for name in sys.modules if name.startswith(hidden)]
         kinds = [o for o in gc.get_objects() if type(o).__name__ in ('Exam', 'Property', 'Answer', 'Examination')]
         print(modules, kinds)
         try:
-            import autograder.exams.problem1
+            import autograder.exams
         except ImportError:
             print('no import')
         """  # fmt: skip
     assert run(session, source) == "[] []\nno import\n"
+
+
+def test_what_is_slow_to_load_is_there_before_any_cell(session: Session) -> None:
+    loaded = f"[name for name, load in network.LOADERS.items() if load.__module__ == {warm_process.__name__!r}]"
+    assert run(session, f"from pset4.networks import network\nprint({loaded})") == f"{list(LOADERS)}\n"
+    assert run(session, f"import sys\nprint({set(warm_process.SLOW)} - sys.modules.keys())") == "set()\n"
 
 
 def test_sockets_of_the_grader_cannot_be_reached(session: Session, tmp_path: Path) -> None:

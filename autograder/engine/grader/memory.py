@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +91,20 @@ class Machine:
     def ran_short(self) -> bool:
         """Whether the kernel killed somebody for memory, or memory was so short that another program may have."""
         return self._short or _kills() > self._kills
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it started.
+
+    psutil would find them by reading every process of the machine, and the watcher looks fifty times a second.
+    """
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                children = map(int, (task / "children").read_text().split())
+                found += [child for child in children if child not in found]
+    return found
 
 
 def status_bytes(pid: int) -> dict[str, int]:

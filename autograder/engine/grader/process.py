@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import msgpack
 
+from autograder.engine.grader.control_groups import ControlGroup
 from autograder.engine.grader.launcher import Warm
-from autograder.engine.grader.memory import Footprint, Machine, sockets_of
-from autograder.engine.grader.resources import ControlGroup, descendants
+from autograder.engine.grader.memory import Footprint, Machine, descendants, sockets_of
 from autograder.engine.grader.sandbox import Namespace
 from autograder.engine.wire.channel import Channel
 from autograder.engine.wire.clock import Clock, poll

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
 from autograder.engine.grader.outputs import clean
+from autograder.engine.grader.process import End
 from autograder.engine.wire.protocol import Unknown
-from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
-
-if TYPE_CHECKING:
-    from autograder.engine.grader.session import End, Session
+from pset4.checks.calling.outcome import PLAIN, CallOptions, Opaque, Outcome
 
 MAX_MESSAGE = 500
 MAX_BANNED = 50
-PLAIN = CallOptions()
 # The time inside the submission's process decides; this much later we no longer believe that it will end a call itself.
 # What the limit there does not count, such as building networks and sending the answer, has room in it, too.
 ROOM_SHARE, ROOM_SECONDS = 0.25, 1.0
@@ -31,9 +28,9 @@ class RemoteStudent:
     it is interrupted, then killed, and all later calls fail with "Died".
     """
 
-    def __init__(self, session: Session) -> None:
-        """Use `Session.student`."""
-        self._session = session
+    def __init__(self, ask: Callable[[dict[str, Any], float], dict[str, Any] | End]) -> None:
+        """Takes what sends a request and waits some seconds for its answer; use `Session.student`."""
+        self._ask = ask
 
     def call(self, function: str, arguments: Sequence[Any], options: CallOptions = PLAIN) -> Outcome:
         """Calls the student's function of that name; specifications among the arguments are built first."""
@@ -46,12 +43,12 @@ class RemoteStudent:
             "seconds": float(options.seconds),
             "device": options.device,
         }
-        answer = self._session.ask(request, options.seconds + max(ROOM_SECONDS, ROOM_SHARE * options.seconds))
+        answer = self._ask(request, options.seconds + max(ROOM_SECONDS, ROOM_SHARE * options.seconds))
         return self._read(answer, arguments)
 
     def value(self, name: str) -> Outcome:
         """The student's variable of that name, as data."""
-        return self._read(self._session.ask({"kind": "value", "name": name}, PLAIN.seconds), ())
+        return self._read(self._ask({"kind": "value", "name": name}, PLAIN.seconds), ())
 
     def _read(self, answer: dict[str, Any] | End, arguments: Sequence[Any]) -> Outcome:
         if not isinstance(answer, dict):

@@ -208,7 +208,7 @@ class Session:
 
     def student(self) -> RemoteStudent:
         """The submission as exams see it."""
-        return RemoteStudent(self)
+        return RemoteStudent(self.ask)
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | End:
         """Sends a request to the submission's process and waits for its answer; its output is dropped.

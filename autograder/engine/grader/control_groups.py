@@ -1,76 +1,19 @@
-"""Bounds on memory, processes and files: the kernel's limits by process, and control groups where there are some."""
+"""Control groups, where this account may make some: bounds on the memory and the processes of a submission."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import os
-import re
 import time
 from pathlib import Path
 
-from autograder.engine.grader.memory import status_bytes
+import psutil
+
 from autograder.engine.wire.limits import Limits
 
 GROUPS = Path("/sys/fs/cgroup")
 _numbers = itertools.count()
-
-
-def limit_this_process(limits: Limits, *, sandboxed: bool) -> None:
-    """Sets the limits that a process and its children keep.
-
-    Memory counts from here: what the process shares with the warm process that it was forked from is not its own.
-
-    Args:
-        limits: The submission's.
-        sandboxed: Whether the user has no other processes; the kernel counts them by user.
-    """
-    import resource
-
-    data = _own_data() + limits.memory_bytes
-    seconds = int(limits.submission_seconds * 4 * limits.threads) + 1
-    bounds = {
-        "RLIMIT_DATA": data,
-        "RLIMIT_NPROC": limits.processes if sandboxed and _counts_by_namespace() else -1,
-        "RLIMIT_FSIZE": limits.file_bytes,
-        # Pipes hold memory that nobody counts: two pages each, once a user has 64 MB of them.
-        "RLIMIT_NOFILE": 512,
-        "RLIMIT_CORE": 0,
-        "RLIMIT_MEMLOCK": 64 * 1024,
-        "RLIMIT_MSGQUEUE": 0,
-        "RLIMIT_CPU": seconds,
-    }
-    for name, bound in bounds.items():
-        kind = getattr(resource, name, None)
-        if kind is not None and bound >= 0:
-            hard = resource.getrlimit(kind)[1]
-            allowed = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(kind, (allowed, allowed))
-
-
-def _counts_by_namespace() -> bool:
-    """Whether the kernel counts a user's processes in this user namespace only (Linux 5.14), or the user is ours."""
-    release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
-    return os.geteuid() == 0 or release >= (5, 14)
-
-
-def _own_data() -> int:
-    return status_bytes(os.getpid()).get("VmData", 0)
-
-
-def descendants(pid: int) -> list[int]:
-    """A process and all that it started."""
-    found, queue = [pid], [pid]
-    while queue:
-        parent = queue.pop()
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            for task in Path(f"/proc/{parent}/task").iterdir():
-                children = (task / "children").read_text().split()
-                fresh = [int(child) for child in children if int(child) not in found]
-                found += fresh
-                queue += fresh
-    return found
 
 
 class ControlGroup:
@@ -182,7 +125,7 @@ def _make(parent: Path) -> Path | None:
 def _remove_abandoned(parent: Path) -> None:
     """Removes empty groups of graders that were killed before they could do it."""
     for path in parent.glob("pset4-*-*"):
-        if not Path("/proc", path.name.split("-")[1]).exists():
+        if not psutil.pid_exists(int(path.name.split("-")[1])):
             with contextlib.suppress(OSError):
                 path.rmdir()
 
