@@ -5,7 +5,9 @@ Without bubblewrap these tests fail, and the error says how to install it.
 
 from __future__ import annotations
 
+import base64
 import errno
+import io
 import json
 import os
 import resource
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from autograder.course.folders import REPOSITORY
 from autograder.engine.grader import control_groups, memory, sandbox
@@ -131,7 +134,24 @@ def test_an_error_is_stored_as_notebooks_store_it(session: Session) -> None:
 def test_figures_arrive_as_images(session: Session) -> None:
     result = session.run_cell("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.show()")
     shown = [kind for output in result.outputs for kind in output.get("data", {})]
-    assert shown in (["text/plain", "image/png"], ["text/plain", "image/jpeg"])
+    assert shown == ["text/plain", "image/png"]
+
+
+def test_a_large_figure_is_kept_as_it_was_drawn(warm: Warm) -> None:
+    noise = "plt.figure(figsize=(12, 8)); plt.imshow(np.random.rand(800, 1200, 3)); plt.show()"
+    with open_session(warm=warm) as session:
+        result = session.run_cell(f"import numpy as np, matplotlib.pyplot as plt\n{noise}")
+    (output,) = result.outputs
+    size = len(output["data"]["image/png"])
+    assert 500_000 < size < Limits().cell_output_bytes and not result.cut
+    assert Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))).format == "PNG"
+
+
+def test_what_has_no_room_is_named_or_marked(session: Session) -> None:
+    wide = session.run_cell("display({'text/plain': 'x' * 300_000}, raw=True); print('after')")
+    assert text_of(wide) == "[an output of 300000 bytes was left out]\nafter\n"
+    long = session.run_cell("print('x' * 100_001, end='')")
+    assert long.cut and text_of(long) == "x" * 100_000 + "[output was left out here: the limit is reached]\n"
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, StepSpec
 
 MAGIC = b"PS4\x01"
 PREFIX = struct.Struct("<4sIQ")
-MAX_HEADER = 4_000_000
+MAX_HEADER = 8_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 8
-MAX_STRING = 1_000_000
+MAX_STRING = 4_000_000
 MAX_DIGITS = 1_000
 MAX_DIMENSIONS = 8
 ALIGNMENT = 16
