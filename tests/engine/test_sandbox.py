@@ -21,8 +21,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 from PIL import Image
 
@@ -31,9 +33,11 @@ from autograder.engine.grader import control_groups, memory, sandbox
 from autograder.engine.grader.control_groups import ControlGroup
 from autograder.engine.grader.launcher import Warm
 from autograder.engine.grader.memory import Footprint, Machine, sockets_of
+from autograder.engine.grader.process import Monitor
 from autograder.engine.grader.sandbox import SandboxUnavailable, check_available
 from autograder.engine.grader.session import CannotStart, CellResult, Session, _sandbox_has_worked, open_session
 from autograder.engine.inside import warm as warm_process
+from autograder.engine.wire.clock import Clock
 from autograder.engine.wire.limits import Limits
 from pset4.networks.network import LOADERS
 
@@ -526,23 +530,19 @@ def test_a_submission_that_fills_its_own_memory_is_nobody_s_victim(
 
 
 @pytest.mark.parametrize(
-    ("vmstat", "meminfo", "short"),
-    [
-        ("oom_kill 3\n", "MemTotal: 1000 kB\nMemAvailable: 500 kB\n", False),
-        ("oom_kill 4\n", "MemTotal: 1000 kB\nMemAvailable: 500 kB\n", True),
-        ("oom_kill 3\n", "MemTotal: 1000 kB\nMemAvailable: 40 kB\n", True),
-        ("", "", False),
-    ],
+    ("vmstat", "available", "short"),
+    [("oom_kill 3\n", 500, False), ("oom_kill 4\n", 500, True), ("oom_kill 3\n", 40, True), ("", 500, False)],
 )
 def test_the_kernel_says_whether_memory_was_short(
-    monkeypatch: pytest.MonkeyPatch, vmstat: str, meminfo: str, short: bool
+    monkeypatch: pytest.MonkeyPatch, vmstat: str, available: int, short: bool
 ) -> None:
-    said = {"/proc/vmstat": "oom_kill 3\n" if vmstat else "", "/proc/meminfo": meminfo}
+    said, left = {"/proc/vmstat": "oom_kill 3\n" if vmstat else ""}, {"available": available}
     monkeypatch.setattr(memory, "_lines", lambda path: said[str(path)].splitlines())
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(total=1000, **left))
     machine = Machine()
     said["/proc/vmstat"] = vmstat
     machine.look()
-    said["/proc/meminfo"] = ""  # it was freed when somebody was killed
+    left["available"] = 900  # it was freed when somebody was killed
     assert machine.ran_short == short
 
 
@@ -571,14 +571,28 @@ def test_a_warm_process_that_is_gone_is_our_fault() -> None:
     gone.close()
 
 
-def test_without_descriptors_nothing_starts_and_nothing_is_left_open(warm: Warm) -> None:
+def test_messages_of_the_monitor_that_arrive_together_are_all_read() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        monitor = Monitor(ours, Clock())
+        theirs.sendall(msgpack.packb({"pid": 7}) + msgpack.packb({"exit": 0}))
+        theirs.shutdown(socket.SHUT_WR)
+        assert [monitor.listen(1.0) for _ in range(3)] == [{"pid": 7}, {"exit": 0}, {}] and monitor.is_gone
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_without_descriptors_nothing_starts_and_nothing_is_left_open(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch, sandbox: bool
+) -> None:
+    monkeypatch.setattr("autograder.engine.grader.sandbox._check_descriptors", lambda: None)  # it raises the limit
+    _sandbox_has_worked().set()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before, failures = open_descriptors(), 0
     for room in range(30):
         resource.setrlimit(resource.RLIMIT_NOFILE, (before + room, hard))
         try:
-            open_session(limits=QUICK, warm=warm, sandbox=False).close()
-        except CannotStart:
+            open_session(limits=QUICK, warm=warm, sandbox=sandbox).close()
+        except (CannotStart, OSError):
             failures += 1
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from autograder.engine.grader.outputs import clean
 from autograder.engine.grader.process import End
-from autograder.engine.wire.protocol import Unknown
-from pset4.checks.calling.outcome import PLAIN, CallOptions, Opaque, Outcome
+from pset4.checks.calling.outcome import PLAIN, CallOptions, Outcome
 
 MAX_MESSAGE = 500
 MAX_BANNED = 50
@@ -70,7 +69,7 @@ def outcome_from(answer: dict[str, Any], arguments: Sequence[Any]) -> Outcome:
     banned = answer.get("banned")
     banned = banned if type(banned) is tuple else ()
     return Outcome(
-        value=None if error else as_exam_sees(answer.get("value")),
+        value=None if error else answer.get("value"),
         error=error,
         message=one_line(message)[:MAX_MESSAGE],
         arguments_after=tuple(item if isinstance(item, Tensor) else None for item in after),
@@ -85,14 +84,3 @@ def outcome_from(answer: dict[str, Any], arguments: Sequence[Any]) -> Outcome:
 def one_line(text: Any) -> str:
     """Text that cannot pretend to be a line of a report."""
     return " ".join(clean(text).split()) if type(text) is str else ""
-
-
-def as_exam_sees(value: Any) -> Any:
-    """The value with every stand-in as an `Opaque`."""
-    if isinstance(value, Unknown):
-        return Opaque(value.type_name)
-    if type(value) in (list, tuple):
-        return type(value)(as_exam_sees(item) for item in value)
-    if type(value) is dict:
-        return {key: as_exam_sees(item) for key, item in value.items()}
-    return value

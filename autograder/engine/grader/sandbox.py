@@ -21,7 +21,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -192,37 +193,19 @@ class Namespace:
         line = command(
             _bubblewrap(), ordinary=self.has_users, limits=limits, shown=shown, hidden=everything, device=device
         )
-        texts = {place: _in_memory(text) for place, text in data.items()}
-        info_read, info_write = os.pipe()
-        try:
-            for place, descriptor in texts.items():
-                line[1:1] = ["--perms", "0444", "--ro-bind-data", str(descriptor), str(place)]
-            line[1:1] = ["--info-fd", str(info_write)]
-            self._process = subprocess.Popen(
-                line,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[info_write, *texts.values()],
-                env={},
-                start_new_session=True,
-                cwd="/",
-            )
-        finally:
-            for descriptor in (info_write, *texts.values()):
-                os.close(descriptor)
-        try:
-            self._wait_until_ready()
-            info = b"".join(iter(functools.partial(os.read, info_read, 4096), b""))
-            self.pid = int(json.loads(info)["child-pid"])
+        with ExitStack() as opened:
+            reading, writing = os.pipe()
+            with os.fdopen(reading, "rb") as info:
+                self._process = _launch(line, data, writing)
+                opened.callback(self._end)
+                self._wait_until_ready()
+                self.pid = int(json.load(info)["child-pid"])
             self.handle = os.pidfd_open(self.pid)
+            opened.callback(os.close, self.handle)
             self.root = os.open(f"/proc/{self.pid}/root", os.O_PATH | os.O_DIRECTORY)
+            opened.callback(os.close, self.root)
             copy_into_home(self.root, scratch_files, limits)
-        except BaseException:
-            self._end()
-            raise
-        finally:
-            os.close(info_read)
+            self._opened = opened.pop_all()
 
     def _wait_until_ready(self) -> None:
         assert self._process.stdout is not None and self._process.stderr is not None
@@ -255,9 +238,7 @@ class Namespace:
         """Kills every process and frees what the namespaces held."""
         if self._process.returncode is None:
             self.kill()
-            self._end()
-            os.close(self.handle)
-            os.close(self.root)
+            self._opened.close()
 
     def _end(self) -> None:
         # Without its input, the process that holds the namespaces ends; if there is none yet, bubblewrap is stopped.
@@ -288,8 +269,29 @@ def _free_user() -> int:
     return random.SystemRandom().choice(sorted(set(FREE_USERS) - used))
 
 
-def _in_memory(text: str) -> int:
-    descriptor = os.memfd_create("passwd")
-    os.write(descriptor, text.encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+def _launch(line: Sequence[str], data: Mapping[Path, str], info: int) -> subprocess.Popen[bytes]:
+    """Starts bubblewrap.
+
+    Args:
+        line: Its command line.
+        data: Files that exist in the sandbox only: place and content.
+        info: Where it says which process it has started; closed here, whatever happens.
+    """
+    program, *options = line
+    with ExitStack() as given:
+        given.callback(os.close, info)
+        files = {place: given.enter_context(os.fdopen(os.memfd_create("file"), "w+")) for place in data}
+        for place, file in files.items():
+            file.write(data[place])
+            file.seek(0)
+            options[:0] = ["--perms", "0444", "--ro-bind-data", str(file.fileno()), str(place)]
+        return subprocess.Popen(
+            [program, "--info-fd", str(info), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[info, *(file.fileno() for file in files.values())],
+            env={},
+            start_new_session=True,
+            cwd="/",
+        )

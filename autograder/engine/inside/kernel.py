@@ -29,9 +29,9 @@ from traitlets.config import Config
 from autograder.engine.inside.magics import HeadlessShell, show_figures, stay_inline
 from autograder.engine.wire.channel import Channel
 from autograder.engine.wire.inventory import IN_USE, inventory, modules, packages_in
-from autograder.engine.wire.protocol import MAX_STRING, ProtocolError, Unknown, encode
+from autograder.engine.wire.protocol import MAX_STRING, ProtocolError, encode
 from pset4.checks.calling.local import LocalStudent
-from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
+from pset4.checks.calling.outcome import CallOptions, Outcome
 from pset4.checks.calling.torch_state import neutral_torch
 from pset4.settings import n_iter
 
@@ -303,7 +303,7 @@ class Kernel:
             self._conclude(answer, fields)
 
     def _answer(self, channel: Channel, number: int, max_answer: int, kind: str, **fields: Any) -> None:
-        frame = encode({"number": number, "kind": kind, **fields}, stand_ins=(Unknown, Opaque))
+        frame = encode({"number": number, "kind": kind, **fields})
         if len(frame) > max_answer:
             raise ProtocolError(f"it has {len(frame)} bytes, and at most {max_answer} are accepted")
         with self._sending:
