@@ -28,7 +28,7 @@ from pathlib import Path
 import psutil
 
 from autograder.engine.grader.assets import MANIFEST, manifest_for_sandbox, shown_assets
-from autograder.engine.grader.home import copy_into_home
+from autograder.engine.grader.home import copy_files
 from autograder.engine.grader.mounts import USER_IN_NAMESPACE, WRITABLE, command
 from autograder.engine.grader.places import (
     HOME,
@@ -204,7 +204,7 @@ class Namespace:
             opened.callback(os.close, self.handle)
             self.root = os.open(f"/proc/{self.pid}/root", os.O_PATH | os.O_DIRECTORY)
             opened.callback(os.close, self.root)
-            copy_into_home(self.root, scratch_files, limits)
+            copy_files(scratch_files, Path(f"/proc/self/fd/{self.root}{HOME}"), limits)
             self._opened = opened.pop_all()
 
     def _wait_until_ready(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import builtins
 import getpass
+import io
 import json
 import os
 import signal
@@ -126,14 +127,13 @@ class Capture:
             self._send(output)
 
 
-class _Stream:
+class _Stream(io.TextIOBase):
     """Stands for `sys.stdout` or `sys.stderr` in a notebook."""
 
-    encoding, errors, newlines, closed = "utf-8", "replace", None, False
+    encoding, errors, closed = "utf-8", "replace", False  # whoever closes it can go on printing, as in Jupyter
 
-    def __init__(self, name: str, capture: Capture, number: int) -> None:
-        self.name, self._capture, self._number = f"<{name}>", capture, number
-        self._stream = name
+    def __init__(self, stream: str, capture: Capture, number: int) -> None:
+        self.name, self._stream, self._capture, self._number = f"<{stream}>", stream, capture, number
 
     def write(self, text: str) -> int:
         """Sends text to the notebook's output."""
@@ -142,21 +142,11 @@ class _Stream:
         self._capture.write(self._stream, text)
         return len(text)
 
-    def writelines(self, lines: Any) -> None:
-        for line in lines:
-            self.write(line)
-
     def flush(self) -> None:
         self._capture.flush_if_few()
 
     def fileno(self) -> int:
         return self._number
-
-    def isatty(self) -> bool:
-        return False
-
-    def readable(self) -> bool:
-        return False
 
     def writable(self) -> bool:
         return True

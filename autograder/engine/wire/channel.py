@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograder.engine.wire.clock import Clock
-from autograder.engine.wire.protocol import PREFIX, ProtocolError, decode, read_prefix
+from autograder.engine.wire.protocol import PREFIX, decode, read_prefix
 
 PIECE = 1 << 20
 
@@ -125,6 +125,3 @@ class Channel:
     def close(self) -> None:
         """Closes this end."""
         self.connection.close()
-
-
-__all__ = ["Channel", "ChannelClosed", "OutOfTime", "ProtocolError"]
