@@ -464,6 +464,35 @@ def test_zeros_can_be_read(session: Session) -> None:
     assert run(session, "print(open('/dev/zero', 'rb').read(3))") == "b'\\x00\\x00\\x00'\n"
 
 
+@pytest.mark.parametrize(
+    ("folder", "own", "set_here"),
+    [
+        ("memory/a", {"memory": "/a"}, {"memory.limit_in_bytes": 400 * MB, "memory.memsw.limit_in_bytes": 400 * MB}),
+        ("unified/a", {"": "/a/b"}, {"memory.max": 400 * MB, "memory.swap.max": 0, "pids.max": 40}),
+    ],
+    ids=["version 1", "version 2"],
+)
+def test_control_groups_of_both_versions_take_the_limits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str, own: dict[str, str], set_here: dict[str, int]
+) -> None:
+    (tmp_path / folder / "b").mkdir(parents=True)
+    (tmp_path / "unified").mkdir(exist_ok=True)
+    (tmp_path / "unified" / "cgroup.controllers").write_text("memory pids")
+    (tmp_path / folder / "cgroup.subtree_control").write_text("memory pids")
+    monkeypatch.setattr(control_groups, "GROUPS", tmp_path)
+    monkeypatch.setattr(control_groups, "_own_group", own.get)
+    group = ControlGroup.create(QUICK)
+    assert group is not None
+    (entrance,) = map(Path, group.entrances())
+    assert entrance.parent.parent == tmp_path / folder
+    assert set_here.items() <= {file.name: int(file.read_text()) for file in entrance.parent.iterdir()}.items()
+    for name in ("memory.oom_control", "memory.events"):
+        assert not group.ran_out_of_memory()
+        (entrance.parent / name).write_text("low 0\noom_kill 1\n")
+        assert group.ran_out_of_memory()
+        (entrance.parent / name).write_text("oom_kill 0\nunder_oom 0")
+
+
 def test_a_control_group_that_takes_no_limit_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is then watched, as where there are no control groups."""
     made: list[Path] = []
@@ -629,7 +658,7 @@ def test_a_process_that_cannot_enter_its_control_group_has_not_started(
     warm: Warm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ControlGroup, "entrances", lambda _group: ["/dev/full"])
-    monkeypatch.setattr(ControlGroup, "create", lambda _limits: ControlGroup({}, 2))
+    monkeypatch.setattr(ControlGroup, "create", lambda _limits: ControlGroup({}))
     monkeypatch.setattr(ControlGroup, "ran_out_of_memory", lambda _group: False)
     with pytest.raises(CannotStart):
         open_session(limits=QUICK, warm=warm)

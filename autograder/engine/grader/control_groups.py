@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,67 +19,33 @@ _numbers = itertools.count()
 
 
 class ControlGroup:
-    """Control groups of one submission (v1 or v2): memory and processes of everything in them."""
+    """Control groups of one submission (v1 or v2): memory and processes of everything in them.
 
-    def __init__(self, folders: dict[str, Path], version: int) -> None:
+    Args:
+        folders: The group's folder for each controller; with v2, for "memory", which stands for all.
+    """
+
+    def __init__(self, folders: dict[str, Path]) -> None:
         self._folders = folders
-        self._version = version
 
     @classmethod
     def create(cls, limits: Limits) -> ControlGroup | None:
         """New groups with these limits, or None where this account may not make any."""
-        return cls._create_v1(limits) or cls._create_v2(limits)
-
-    @classmethod
-    def _create_v1(cls, limits: Limits) -> ControlGroup | None:
-        settings = {
-            "memory": [
-                ("memory.limit_in_bytes", limits.memory_bytes),
-                ("memory.memsw.limit_in_bytes", limits.memory_bytes),
-            ],
-            "pids": [("pids.max", limits.processes)],
-        }
-        folders = {}
-        for controller in settings:
-            own = _own_group(controller)
-            if own is not None:
-                path = _make(GROUPS / controller / own.lstrip("/"))
-                if path is not None:
-                    folders[controller] = path
-        group = cls(folders, 1)
-        written = {
-            name: _write(path / name, value)
-            for controller, path in folders.items()
-            for name, value in settings[controller]
-        }
-        if not written.get("memory.limit_in_bytes"):
+        memory, processes = limits.memory_bytes, limits.processes
+        v1 = {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory, "pids.max": processes}
+        v2 = {"memory.max": memory, "memory.swap.max": 0, "memory.oom.group": 1, "pids.max": processes}
+        attempts = [(_v1_parents(), v1), *(({"memory": parent}, v2) for parent in _v2_parents())]
+        for parents, settings in attempts:
+            group = cls({name: path for name, parent in parents.items() if (path := _make(parent))})
+            has_limit, *_ = [group._set(name, value) for name, value in settings.items()]
+            if has_limit:
+                return group
             group.remove()  # a group without its limit would keep us from watching
-            return None
-        return group
-
-    @classmethod
-    def _create_v2(cls, limits: Limits) -> ControlGroup | None:
-        own = _own_group("")
-        if own is None:
-            return None
-        mounts = [path for path in (GROUPS, GROUPS / "unified") if (path / "cgroup.controllers").exists()]
-        for mount in mounts:
-            start = mount / own.lstrip("/")
-            for parent in (start, *start.parents):
-                if not (parent == mount or mount in parent.parents):
-                    break
-                if "memory" not in _read(parent / "cgroup.subtree_control").split():
-                    continue
-                path = _make(parent)
-                if path is not None:
-                    group = cls({"memory": path}, 2)
-                    if _write(path / "memory.max", limits.memory_bytes):
-                        _write(path / "memory.swap.max", 0)
-                        _write(path / "memory.oom.group", 1)
-                        _write(path / "pids.max", limits.processes)
-                        return group
-                    group.remove()
         return None
+
+    def _set(self, name: str, value: int) -> bool:
+        folder = self._folders.get(name.partition(".")[0], self._folders.get("memory"))
+        return folder is not None and _write(folder / name, value)
 
     def entrances(self) -> list[str]:
         """Files into which a process writes 0 to enter."""
@@ -85,9 +53,8 @@ class ControlGroup:
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel killed a process of the group for its memory."""
-        path = self._folders["memory"]
-        text = _read(path / ("memory.oom_control" if self._version == 1 else "memory.events"))
-        return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in text.splitlines())
+        texts = [_read(self._folders["memory"] / name) for name in ("memory.oom_control", "memory.events")]
+        return any(int(number) for number in re.findall(r"^oom_kill (\d+)$", "\n".join(texts), re.MULTILINE))
 
     def remove(self) -> None:
         """Removes the groups; their processes must be gone."""
@@ -102,6 +69,24 @@ class ControlGroup:
                     # A process that was killed leaves its group a moment later.
                     time.sleep(0.01)
         self._folders = {}
+
+
+def _v1_parents() -> dict[str, Path]:
+    """This process's own group of each controller that we need."""
+    own = {controller: _own_group(controller) for controller in ("memory", "pids")}
+    return {controller: GROUPS / controller / path.lstrip("/") for controller, path in own.items() if path is not None}
+
+
+def _v2_parents() -> Iterator[Path]:
+    """This process's own group and those around it, as far as they hand memory on to the groups in them."""
+    own = _own_group("")
+    for mount in (GROUPS, GROUPS / "unified"):
+        if own is not None and (mount / "cgroup.controllers").exists():
+            group = mount / own.lstrip("/")
+            for parent in (group, *group.parents):
+                is_ours = parent == mount or mount in parent.parents
+                if is_ours and "memory" in _read(parent / "cgroup.subtree_control").split():
+                    yield parent
 
 
 def _own_group(controller: str) -> str | None:

@@ -121,7 +121,3 @@ class Channel:
 
     def _is_past(self, deadline: float | None) -> bool:
         return deadline is not None and self._clock.now() >= deadline
-
-    def close(self) -> None:
-        """Closes this end."""
-        self.connection.close()
