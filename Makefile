@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY
 
 help:
 	@echo "make grade      build the sample class, grade it, print the table"
-	@echo "make test       ruff, mypy and the tests"
+	@echo "make test       ruff, mypy, import-linter and the tests"
 	@echo "make test-full  the same with the slow tests"
 	@echo "make lab        JupyterLab on notebooks/"
 	@echo "make notebooks  write notebooks/ from autograder/source/"
@@ -45,6 +45,7 @@ test: $(INSTALLED) sandbox browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-full: test

@@ -25,8 +25,8 @@ from autograder.course.folders import REPOSITORY
 from autograder.course.table import read_rows
 from autograder.engine.grader import converter
 from autograder.engine.grader.converter import SandboxedAutograde, one_grader
+from autograder.engine.grader.judging import _meaning
 from autograder.engine.grader.store import CannotStore, Store
-from autograder.engine.wire.versions import _meaning
 
 ALL = {"s1_double": 5.0, "s2_total": 3.0}
 WITH_HELPER = {**small.ANSWERS, "s1_double": "from helper import factor\ndef double(x):\n    return factor * x"}

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from autograder.course.folders import REPOSITORY
 from autograder.engine.grader import sandbox
-from autograder.engine.grader.home import copy_into_home
+from autograder.engine.grader.home import copy_files
 from autograder.engine.grader.places import Layer, first_unreadable, layers
 from autograder.engine.grader.sandbox import SandboxUnavailable
 from autograder.engine.wire.limits import Limits
@@ -43,7 +43,7 @@ import json, os, sys
 from pathlib import Path
 from autograder.engine.grader import sandbox
 from autograder.engine.grader.assets import submission_variables
-from autograder.engine.grader.home import copy_into_home
+from autograder.engine.inside import confinement
 from autograder.engine.wire.limits import Limits
 about = json.loads(sys.argv[1])
 folder = Path(about["files"]) if about["files"] else None
@@ -59,9 +59,9 @@ size, number = namespace.usage()
 reader, writer = os.pipe()
 if os.fork() == 0:
     os.dup2(writer, 9)
-    sandbox.join(namespace.handle, namespace.root, users=namespace.has_users)
+    confinement.join(namespace.handle, namespace.root, users=namespace.has_users)
     if os.fork() == 0:
-        sandbox.confine(None if namespace.has_users else namespace.user, device="cpu")
+        confinement.confine(None if namespace.has_users else namespace.user, device="cpu")
         os.chdir(sandbox.HOME)
         os.execve(sys.executable, [sys.executable, "-c", about["inside"], sys.argv[1]], variables)
     os.wait()
@@ -504,11 +504,7 @@ def test_files_do_not_get_into_what_stands_in_the_home(tmp_path: Path) -> None:
     for path in ("checkout/link/planted", "checkout/planted", "mine/deep/file"):
         (submission / path).parent.mkdir(parents=True, exist_ok=True)
         (submission / path).write_text("text")
-    root = os.open(tmp_path / "root", os.O_PATH | os.O_DIRECTORY)
-    try:
-        copy_into_home(root, submission, Limits())
-    finally:
-        os.close(root)
+    copy_files(submission, home, Limits())
     assert [path for path in tmp_path.rglob("planted") if submission not in path.parents] == []
     assert (home / "mine" / "deep" / "file").read_text() == "text"
 

@@ -161,7 +161,5 @@ def test_the_installed_command_runs(shelf: Shelf) -> None:
         [sys.executable, "-m", "pset4.command_line", "--help"], capture_output=True, text=True, check=True
     )
     assert "fetch" in result.stdout and "doctor" in result.stdout
-    without = subprocess.run(
-        [sys.executable, "-m", "pset4.command_line"], capture_output=True, text=True, check=False
-    )
+    without = subprocess.run([sys.executable, "-m", "pset4.command_line"], capture_output=True, text=True, check=False)
     assert without.returncode == 2 and "command" in without.stderr

@@ -1,10 +1,17 @@
-"""How much memory a submission's processes hold, and whether the machine itself ran short of it."""
+"""How much memory a submission's processes hold, and whether the machine itself ran short of it.
+
+psutil tells private memory from shared only by an exact look at every page, and knows neither page tables nor sockets
+nor what the kernel killed: these are read from /proc.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 # An exact look walks through all pages of a process; while memory does not grow, it may take one part in so many of
 # the time. What a process overwrites of its copy of shared memory is growth that only an exact look sees.
@@ -83,13 +90,27 @@ class Machine:
 
     def look(self) -> None:
         """Notes whether memory is short just now; afterwards it cannot be seen any more."""
-        sizes = _sizes(Path("/proc/meminfo"))
-        self._short |= sizes.get("MemAvailable", 1) < SHORT * sizes.get("MemTotal", 0)
+        memory = psutil.virtual_memory()
+        self._short |= memory.available < SHORT * memory.total
 
     @property
     def ran_short(self) -> bool:
         """Whether the kernel killed somebody for memory, or memory was so short that another program may have."""
         return self._short or _kills() > self._kills
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it started.
+
+    psutil would find them by reading every process of the machine, and the watcher looks fifty times a second.
+    """
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                children = map(int, (task / "children").read_text().split())
+                found += [child for child in children if child not in found]
+    return found
 
 
 def status_bytes(pid: int) -> dict[str, int]:
@@ -108,10 +129,7 @@ def rollup_bytes(pid: int) -> dict[str, int]:
 
 def sockets_of(pid: int) -> int:
     """Number of sockets in a process's network namespace, those that are on their way in a message included."""
-    for line in _lines(Path(f"/proc/{pid}/net/sockstat")):
-        if line.startswith("sockets: used "):
-            return int(line.split()[2])
-    return 0
+    return _number(Path(f"/proc/{pid}/net/sockstat"), "sockets: used ")
 
 
 def _private(sizes: dict[str, int]) -> int:
@@ -120,15 +138,18 @@ def _private(sizes: dict[str, int]) -> int:
 
 def _socket_buffers() -> int:
     """Bytes that wait in a socket at most: it is full from one buffer on, and its last message may be another one."""
-    lines = _lines(Path("/proc/sys/net/core/wmem_default"))
-    return 2 * int(lines[0]) if lines else 0
+    return 2 * _number(Path("/proc/sys/net/core/wmem_default"), "")
 
 
 def _kills() -> int:
-    for line in _lines(Path("/proc/vmstat")):
-        if line.startswith("oom_kill "):
-            return int(line.split()[1])
-    return 0
+    """How many processes the kernel has killed for memory since it started."""
+    return _number(Path("/proc/vmstat"), "oom_kill ")
+
+
+def _number(path: Path, label: str) -> int:
+    """The number behind a label in a file of the kernel, or 0."""
+    found = (line.removeprefix(label).split() for line in _lines(path) if line.startswith(label))
+    return int(next(found, ["0"])[0])
 
 
 def _sizes(path: Path) -> dict[str, int]:

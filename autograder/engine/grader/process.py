@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import msgpack
 
+from autograder.engine.grader.control_groups import ControlGroup
 from autograder.engine.grader.launcher import Warm
-from autograder.engine.grader.memory import Footprint, Machine, sockets_of
-from autograder.engine.grader.resources import ControlGroup, descendants
+from autograder.engine.grader.memory import Footprint, Machine, descendants, sockets_of
 from autograder.engine.grader.sandbox import Namespace
 from autograder.engine.wire.channel import Channel
 from autograder.engine.wire.clock import Clock, poll
@@ -73,6 +73,44 @@ class Place:
     environment: Mapping[str, str]
 
 
+class Monitor:
+    """The process beside the submission's, seen from the grader; it stands outside the sandbox and can be trusted.
+
+    Args:
+        lifeline: Connection to it. When this end closes, it kills the submission and ends.
+        clock: What waiting is measured by.
+    """
+
+    def __init__(self, lifeline: socket.socket, clock: Clock) -> None:
+        self._lifeline, self._clock = lifeline, clock
+        self._messages = msgpack.Unpacker()
+        self.is_gone = False
+
+    def listen(self, seconds: float) -> dict[str, Any]:
+        """Its next message; empty if there is none in time, or no more."""
+        until = self._clock.now() + seconds
+        while (message := next(self._messages, None)) is None:
+            if self.is_gone or not self._clock.wait([self._lifeline.fileno()], until):
+                return {}
+            try:
+                data = self._lifeline.recv(4096)
+            except OSError:
+                data = b""
+            self.is_gone = not data
+            self._messages.feed(data)
+        return dict(message)
+
+    def interrupt(self) -> None:
+        """Lets it stop the submission's code, as Ctrl-C does."""
+        with contextlib.suppress(OSError):
+            self._lifeline.send(b"interrupt")
+
+    def end(self) -> None:
+        """Lets it kill the submission, and end."""
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+
 class Process:
     """A process forked from the warm one, and the thread that watches it."""
 
@@ -105,8 +143,6 @@ class Process:
         self._lock = threading.Lock()
         self._raw = bytearray()
         self._closed = threading.Event()
-        self._messages = msgpack.Unpacker()
-        self._monitor_is_gone = False
         self._machine = Machine()
         self._pipes: list[int] = []
         with ExitStack() as opened:
@@ -128,7 +164,8 @@ class Process:
         """Asks the warm process for a child, and keeps our ends of its connections."""
         with ExitStack() as theirs:
             channel, session = _pair(opened, theirs)
-            self._lifeline, monitor = _pair(opened, theirs)
+            lifeline, monitor = _pair(opened, theirs)
+            self._monitor = Monitor(lifeline, self._clock)
             output, errors = self._pipe(theirs), self._pipe(theirs)
             devices = ("cpu", device.split(":")[0])
             self.channel = Channel(channel, max_payload=self.limits.answer_bytes, devices=devices, clock=self._clock)
@@ -156,30 +193,15 @@ class Process:
         }
 
     def _wait_for_start(self) -> int:
-        message = self._listen(START_SECONDS)
+        message = self._monitor.listen(START_SECONDS)
         pid = message.get("pid")
         if not isinstance(pid, int):
             raise RuntimeError(str(message.get("failed", "the warm process did not answer")))
         return pid
 
-    def _listen(self, seconds: float) -> dict[str, Any]:
-        """The next message of the monitor, which stands outside and can be trusted; none if there is no more."""
-        until = self._clock.now() + seconds
-        while (message := next(self._messages, None)) is None:
-            if self._monitor_is_gone or not self._clock.wait([self._lifeline.fileno()], until):
-                return {}
-            try:
-                data = self._lifeline.recv(4096)
-            except OSError:
-                data = b""
-            self._monitor_is_gone = not data
-            self._messages.feed(data)
-        return dict(message)
-
     def interrupt(self) -> None:
         """Asks the submission's code to stop, as Ctrl-C does."""
-        with contextlib.suppress(OSError):
-            self._lifeline.send(b"interrupt")
+        self._monitor.interrupt()
 
     def kill(self, end: End) -> End:
         """Kills everything that belongs to the submission; the first reason is the one that counts."""
@@ -188,13 +210,12 @@ class Process:
                 self.end = end
         if self._namespace:
             self._namespace.kill()
-        with contextlib.suppress(OSError):
-            self._lifeline.shutdown(socket.SHUT_WR)
+        self._monitor.end()
         return self.end
 
     def gone(self) -> End:
         """Notes that the process ended by itself, and finds out why."""
-        return self.kill(self._reason(self._listen(EXIT_SECONDS)))
+        return self.kill(self._reason(self._monitor.listen(EXIT_SECONDS)))
 
     def _reason(self, message: dict[str, Any]) -> End:
         """What the monitor's last message says about the end; the message is empty where there was none."""
@@ -204,7 +225,7 @@ class Process:
         if code in KILLED and self._machine.ran_short:
             return End("machine", "its process was killed while the machine was short of memory")
         # In a sandbox, no submission reaches the monitor.
-        if code is None and self._namespace and (message or self._monitor_is_gone):
+        if code is None and self._namespace and (message or self._monitor.is_gone):
             return End("machine", f"the process beside it failed ({message.get('failed', 'it was killed')})")
         if code is None:
             return End("died", "its process ended")
@@ -284,7 +305,7 @@ class Process:
         self.kill(End("died", "the session was closed"))
         # Without namespaces, the monitor kills everything that the submission started. Then it ends.
         until = self._clock.now() + CLOSE_SECONDS
-        while self._listen(max(0.0, until - self._clock.now())):
+        while self._monitor.listen(max(0.0, until - self._clock.now())):
             pass
         self._closed.set()
         self._watcher.join()

@@ -19,8 +19,9 @@ from typing import Any
 from traitlets.config import Config
 
 from autograder.engine.grader.present import exercise_of
+from autograder.engine.grader.process import End
 from autograder.engine.grader.run import MAX_DIFFERENCES, Job, Settings, disagreement, grade_notebook, try_sandbox
-from autograder.engine.grader.session import End, Session, open_session
+from autograder.engine.grader.session import Session, open_session
 from autograder.engine.grader.staging import Taken
 from autograder.engine.grader.store import Bundle, Key, Store
 from autograder.engine.grader.submissions import Template, arrive, load_template

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
 from autograder.engine.grader.outputs import clean
-from autograder.engine.wire.protocol import Unknown
-from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
-
-if TYPE_CHECKING:
-    from autograder.engine.grader.session import End, Session
+from autograder.engine.grader.process import End
+from pset4.checks.calling.outcome import PLAIN, CallOptions, Outcome
 
 MAX_MESSAGE = 500
 MAX_BANNED = 50
-PLAIN = CallOptions()
 # The time inside the submission's process decides; this much later we no longer believe that it will end a call itself.
 # What the limit there does not count, such as building networks and sending the answer, has room in it, too.
 ROOM_SHARE, ROOM_SECONDS = 0.25, 1.0
@@ -31,9 +27,9 @@ class RemoteStudent:
     it is interrupted, then killed, and all later calls fail with "Died".
     """
 
-    def __init__(self, session: Session) -> None:
-        """Use `Session.student`."""
-        self._session = session
+    def __init__(self, ask: Callable[[dict[str, Any], float], dict[str, Any] | End]) -> None:
+        """Takes what sends a request and waits some seconds for its answer; use `Session.student`."""
+        self._ask = ask
 
     def call(self, function: str, arguments: Sequence[Any], options: CallOptions = PLAIN) -> Outcome:
         """Calls the student's function of that name; specifications among the arguments are built first."""
@@ -46,12 +42,12 @@ class RemoteStudent:
             "seconds": float(options.seconds),
             "device": options.device,
         }
-        answer = self._session.ask(request, options.seconds + max(ROOM_SECONDS, ROOM_SHARE * options.seconds))
+        answer = self._ask(request, options.seconds + max(ROOM_SECONDS, ROOM_SHARE * options.seconds))
         return self._read(answer, arguments)
 
     def value(self, name: str) -> Outcome:
         """The student's variable of that name, as data."""
-        return self._read(self._session.ask({"kind": "value", "name": name}, PLAIN.seconds), ())
+        return self._read(self._ask({"kind": "value", "name": name}, PLAIN.seconds), ())
 
     def _read(self, answer: dict[str, Any] | End, arguments: Sequence[Any]) -> Outcome:
         if not isinstance(answer, dict):
@@ -73,7 +69,7 @@ def outcome_from(answer: dict[str, Any], arguments: Sequence[Any]) -> Outcome:
     banned = answer.get("banned")
     banned = banned if type(banned) is tuple else ()
     return Outcome(
-        value=None if error else as_exam_sees(answer.get("value")),
+        value=None if error else answer.get("value"),
         error=error,
         message=one_line(message)[:MAX_MESSAGE],
         arguments_after=tuple(item if isinstance(item, Tensor) else None for item in after),
@@ -88,14 +84,3 @@ def outcome_from(answer: dict[str, Any], arguments: Sequence[Any]) -> Outcome:
 def one_line(text: Any) -> str:
     """Text that cannot pretend to be a line of a report."""
     return " ".join(clean(text).split()) if type(text) is str else ""
-
-
-def as_exam_sees(value: Any) -> Any:
-    """The value with every stand-in as an `Opaque`."""
-    if isinstance(value, Unknown):
-        return Opaque(value.type_name)
-    if type(value) in (list, tuple):
-        return type(value)(as_exam_sees(item) for item in value)
-    if type(value) is dict:
-        return {key: as_exam_sees(item) for key, item in value.items()}
-    return value

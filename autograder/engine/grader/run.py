@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.engine.grader.faults import Witness, our_fault, undefined_name
+from autograder.engine.grader.judging import judging_code
 from autograder.engine.grader.present import cell_name, displayed, exercise_of, grade_id, is_students, is_written
 from autograder.engine.grader.process import CannotStart, End
 from autograder.engine.grader.rebuild import names_defined
@@ -26,7 +27,6 @@ from autograder.engine.grader.staging import Arrival
 from autograder.engine.grader.store import Bundle, CannotStore, Key, Status, Store, fingerprint
 from autograder.engine.wire.inventory import IN_USE, Inventory, differences, inventory
 from autograder.engine.wire.limits import Limits
-from autograder.engine.wire.versions import judging_code
 from autograder.exams import EXAMS, Property, Verdict, available_devices, examine, settle
 from pset4.settings import load_settings
 

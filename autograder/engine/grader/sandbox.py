@@ -1,18 +1,18 @@
-"""Namespaces for one submission, made by bubblewrap, and what its process gives up before it runs a student's code.
+"""Namespaces for one submission, made by bubblewrap.
 
 bubblewrap builds the namespaces and an empty file system around a process that only waits (`Namespace`). A child of
-the warm process joins them (`join`), gives up every privilege (`confine`) and then runs the submission. The namespaces
-end when their waiting process ends: when it is killed, or when the pipe that it reads is closed, which the kernel does
-if the grader itself dies.
+the warm process joins them and gives up every privilege (`engine/inside/confinement.py`). The namespaces end when
+their waiting process ends: when it is killed, or when the pipe that it reads is closed, which the kernel does if the
+grader itself dies.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import json
 import os
+import random
 import re
 import select
 import shlex
@@ -21,12 +21,14 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
+
 from autograder.engine.grader.assets import MANIFEST, manifest_for_sandbox, shown_assets
-from autograder.engine.grader.home import copy_into_home
+from autograder.engine.grader.home import copy_files
 from autograder.engine.grader.mounts import USER_IN_NAMESPACE, WRITABLE, command
 from autograder.engine.grader.places import (
     HOME,
@@ -45,7 +47,7 @@ OLDEST_SETUID_BUBBLEWRAP = (0, 11, 2)
 LEAST_DESCRIPTORS = 64
 START_SECONDS = 20.0
 # The range that systemd keeps for users that exist only while a service runs.
-FIRST_FREE_USER, LAST_FREE_USER = 61184, 65519
+FREE_USERS = range(61184, 65520)
 
 ADVICE = (
     "Grading runs students' code in a sandbox, which needs Linux, bubblewrap {version} or newer and libseccomp: "
@@ -191,37 +193,19 @@ class Namespace:
         line = command(
             _bubblewrap(), ordinary=self.has_users, limits=limits, shown=shown, hidden=everything, device=device
         )
-        texts = {place: _in_memory(text) for place, text in data.items()}
-        info_read, info_write = os.pipe()
-        try:
-            for place, descriptor in texts.items():
-                line[1:1] = ["--perms", "0444", "--ro-bind-data", str(descriptor), str(place)]
-            line[1:1] = ["--info-fd", str(info_write)]
-            self._process = subprocess.Popen(
-                line,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[info_write, *texts.values()],
-                env={},
-                start_new_session=True,
-                cwd="/",
-            )
-        finally:
-            for descriptor in (info_write, *texts.values()):
-                os.close(descriptor)
-        try:
-            self._wait_until_ready()
-            info = b"".join(iter(functools.partial(os.read, info_read, 4096), b""))
-            self.pid = int(json.loads(info)["child-pid"])
+        with ExitStack() as opened:
+            reading, writing = os.pipe()
+            with os.fdopen(reading, "rb") as info:
+                self._process = _launch(line, data, writing)
+                opened.callback(self._end)
+                self._wait_until_ready()
+                self.pid = int(json.load(info)["child-pid"])
             self.handle = os.pidfd_open(self.pid)
+            opened.callback(os.close, self.handle)
             self.root = os.open(f"/proc/{self.pid}/root", os.O_PATH | os.O_DIRECTORY)
-            copy_into_home(self.root, scratch_files, limits)
-        except BaseException:
-            self._end()
-            raise
-        finally:
-            os.close(info_read)
+            opened.callback(os.close, self.root)
+            copy_files(scratch_files, Path(f"/proc/self/fd/{self.root}{HOME}"), limits)
+            self._opened = opened.pop_all()
 
     def _wait_until_ready(self) -> None:
         assert self._process.stdout is not None and self._process.stderr is not None
@@ -254,9 +238,7 @@ class Namespace:
         """Kills every process and frees what the namespaces held."""
         if self._process.returncode is None:
             self.kill()
-            self._end()
-            os.close(self.handle)
-            os.close(self.root)
+            self._opened.close()
 
     def _end(self) -> None:
         # Without its input, the process that holds the namespaces ends; if there is none yet, bubblewrap is stopped.
@@ -283,147 +265,33 @@ def _shown(readable: Sequence[Path]) -> tuple[dict[Path, Path], dict[Path, str]]
 
 def _free_user() -> int:
     """A user of its own for each submission, so that limits by user and signals meet no other submission."""
-    used = set()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                used.add(entry.stat().st_uid)
-    span = LAST_FREE_USER - FIRST_FREE_USER
-    start = (os.getpid() * 131 + time.monotonic_ns()) % span
-    return next(
-        FIRST_FREE_USER + (start + i) % span for i in range(span) if FIRST_FREE_USER + (start + i) % span not in used
-    )
+    used = {user for process in psutil.process_iter(["uids"]) for user in process.info["uids"] or ()}
+    return random.SystemRandom().choice(sorted(set(FREE_USERS) - used))
 
 
-def _in_memory(text: str) -> int:
-    descriptor = os.memfd_create("passwd")
-    os.write(descriptor, text.encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
-CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
-CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWTIME = 0x10000000, 0x20000000, 0x40000000, 0x80
-
-
-def join(handle: int, root: int, *, users: bool) -> None:
-    """Moves this process into the namespaces of another; its next child is in their process namespace, too.
+def _launch(line: Sequence[str], data: Mapping[Path, str], info: int) -> subprocess.Popen[bytes]:
+    """Starts bubblewrap.
 
     Args:
-        handle: A pidfd of a process in the namespaces.
-        root: A descriptor of that process's root folder.
-        users: Whether there is a user namespace among them.
+        line: Its command line.
+        data: Files that exist in the sandbox only: place and content.
+        info: Where it says which process it has started; closed here, whatever happens.
     """
-    kinds = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP
-    if users:
-        kinds |= CLONE_NEWUSER
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(handle, kinds):
-        number = ctypes.get_errno()
-        raise OSError(number, f"cannot join the sandbox's namespaces: {os.strerror(number)}")
-    os.fchdir(root)
-    os.chroot(".")
-    os.chdir("/")
-
-
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 4, 24, 38, 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
-CAPABILITY_VERSION_3 = 0x20080522
-
-
-def confine(user: int | None, *, device: str) -> None:
-    """Gives up every privilege, for good, and puts the system call filter in place.
-
-    Args:
-        user: The user to become, where this process is root; None if it has privileges in a user namespace only.
-        device: "cuda" leaves shared anonymous memory open, which the driver needs.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def prctl(*arguments: int) -> None:
-        if libc.prctl(*(ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:5])):
-            raise OSError(ctypes.get_errno(), f"prctl{arguments} failed")
-
-    for capability in range(64):
-        with contextlib.suppress(OSError):
-            prctl(PR_CAPBSET_DROP, capability)
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-    if user is not None:
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    nothing = (ctypes.c_uint32 * 6)()
-    if libc.capset(header, nothing):
-        raise OSError(ctypes.get_errno(), "capset failed")
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    # A change of user makes /proc/self unreadable for the process itself; subprocess and torch look there.
-    prctl(PR_SET_DUMPABLE, 1)
-    filter_system_calls(shared_memory=device.startswith("cuda"))
-
-
-DENIED = (
-    # other processes
-    *("ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd", "process_madvise"),
-    # namespaces and mounts
-    *("unshare", "setns", "mount", "umount", "umount2", "pivot_root", "chroot", "fsopen", "fsconfig", "fsmount"),
-    *("fspick", "move_mount", "open_tree", "mount_setattr", "name_to_handle_at", "open_by_handle_at", "fanotify_init"),
-    # kernel interfaces with a long record of escapes
-    *("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"),
-    *("add_key", "request_key", "keyctl", "vmsplice", "lookup_dcookie", "nfsservctl", "modify_ldt", "vm86", "vm86old"),
-    # the machine
-    *("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff"),
-    *(
-        "syslog",
-        "acct",
-        "quotactl",
-        "quotactl_fd",
-        "settimeofday",
-        "clock_settime",
-        "clock_adjtime",
-        "adjtimex",
-        "stime",
-    ),
-    *("iopl", "ioperm", "sethostname", "setdomainname", "vhangup", "personality"),
-    # memory and queues that no limit of a process counts
-    *("memfd_create", "memfd_secret", "shmget", "shmat", "shmctl", "msgget", "msgsnd", "semget", "semop", "mq_open"),
-    *("mbind", "move_pages", "migrate_pages", "set_mempolicy"),
-)
-AF_UNIX = 1
-SOL_SOCKET, SO_SNDBUF, SO_RCVBUF = 1, 7, 8
-MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20
-TIOCSTI, TIOCLINUX = 0x5412, 0x541C
-
-
-def filter_system_calls(*, shared_memory: bool) -> None:
-    """Denies what no submission needs; it cannot be undone, and children inherit it.
-
-    Everything else is allowed, so that new versions of Python and torch keep working. Sockets are only of the kind that
-    stays on the machine, and the namespaces leave nobody there to talk to.
-    """
-    import errno
-
-    import pyseccomp as seccomp
-
-    filters = seccomp.SyscallFilter(seccomp.ALLOW)
-    denied = seccomp.ERRNO(errno.EPERM)
-    for name in DENIED:
-        with contextlib.suppress(RuntimeError, ValueError):  # names that this machine's kernel does not have
-            filters.add_rule(denied, name)
-    # The C library falls back to `clone`, whose flags a filter can read.
-    filters.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
-    for flag in (
-        *(CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET),
-    ):
-        filters.add_rule(denied, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
-    filters.add_rule(seccomp.ERRNO(errno.EACCES), "socket", seccomp.Arg(0, seccomp.NE, AF_UNIX))
-    # Buffers of one known size: what waits in them can be told from the number of sockets.
-    for option in (SO_SNDBUF, SO_RCVBUF):
-        level = seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, SOL_SOCKET)
-        filters.add_rule(denied, "setsockopt", level, seccomp.Arg(2, seccomp.MASKED_EQ, 0xFFFFFFFF, option))
-    for request in (TIOCSTI, TIOCLINUX):
-        filters.add_rule(denied, "ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, request))
-    if not shared_memory:
-        shared = MAP_SHARED | MAP_ANONYMOUS
-        filters.add_rule(denied, "mmap", seccomp.Arg(3, seccomp.MASKED_EQ, shared, shared))
-    filters.load()
+    program, *options = line
+    with ExitStack() as given:
+        given.callback(os.close, info)
+        files = {place: given.enter_context(os.fdopen(os.memfd_create("file"), "w+")) for place in data}
+        for place, file in files.items():
+            file.write(data[place])
+            file.seek(0)
+            options[:0] = ["--perms", "0444", "--ro-bind-data", str(file.fileno()), str(place)]
+        return subprocess.Popen(
+            [program, "--info-fd", str(info), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[info, *(file.fileno() for file in files.values())],
+            env={},
+            start_new_session=True,
+            cwd="/",
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from autograder.engine.grader.assets import submission_variables
-from autograder.engine.grader.home import MOST_FILES, regular_files
+from autograder.engine.grader.home import copy_files
 from autograder.engine.grader.launcher import Warm, same_as_grader, shared_warm
 from autograder.engine.grader.outputs import MESSAGE_BYTES, Collector, failure
 from autograder.engine.grader.places import HOME
@@ -208,7 +207,7 @@ class Session:
 
     def student(self) -> RemoteStudent:
         """The submission as exams see it."""
-        return RemoteStudent(self)
+        return RemoteStudent(self.ask)
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | End:
         """Sends a request to the submission's process and waits for its answer; its output is dropped.
@@ -301,11 +300,9 @@ def _place(
         with contextlib.closing(namespace):
             yield Place(namespace, HOME, _environment(HOME, limits, sandbox=True))
         return
-    folder = _copy_files(scratch_files)
-    try:
-        yield Place(None, str(folder), _environment(str(folder), limits, sandbox=False))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="pset4-", ignore_cleanup_errors=True) as folder:
+        copy_files(scratch_files, Path(folder), limits)
+        yield Place(None, folder, _environment(folder, limits, sandbox=False))
 
 
 def _environment(home: str, limits: Limits, *, sandbox: bool) -> dict[str, str]:
@@ -328,24 +325,3 @@ def _environment(home: str, limits: Limits, *, sandbox: bool) -> dict[str, str]:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         **submission_variables(home, sandbox=sandbox),
     }
-
-
-def _copy_files(folder: Path | None) -> Path:
-    target = Path(tempfile.mkdtemp(prefix="pset4-"))
-    for path, relative in regular_files(folder, most=MOST_FILES):
-        (target / relative).parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # it cannot be read, or has no room
-            shutil.copyfile(path, target / relative, follow_symlinks=False)
-    return target
-
-
-__all__ = [
-    "CannotStart",
-    "CellResult",
-    "End",
-    "Limits",
-    "RemoteStudent",
-    "SandboxUnavailable",
-    "Session",
-    "open_session",
-]

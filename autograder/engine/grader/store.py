@@ -23,7 +23,7 @@ from autograder.exams.verdict import PropertyResult, Verdict
 FORMAT = 2
 FOLDER = "results"
 DATABASE = "results.db"
-MAX_BUNDLE = 8_000_000
+MAX_BUNDLE = 24_000_000
 MAX_REMARKS = 60
 MAX_REMARK = 500
 WAIT_SECONDS = 30.0

@@ -25,23 +25,22 @@ from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
-from PIL import Image
 from traitlets.config import Config
 
 from autograder.engine.inside.magics import HeadlessShell, show_figures, stay_inline
 from autograder.engine.wire.channel import Channel
 from autograder.engine.wire.inventory import IN_USE, inventory, modules, packages_in
-from autograder.engine.wire.protocol import ProtocolError, Unknown, encode
+from autograder.engine.wire.protocol import MAX_STRING, ProtocolError, encode
 from pset4.checks.calling.local import LocalStudent
-from pset4.checks.calling.outcome import CallOptions, Opaque, Outcome
+from pset4.checks.calling.outcome import CallOptions, Outcome
 from pset4.checks.calling.torch_state import neutral_torch
 from pset4.settings import n_iter
 
 KEPT_KINDS = ("text/plain", "image/png", "image/jpeg")
 MAX_PIECE = 100_000
-LARGE_IMAGE = 60_000
-# The figures of the longest notebook then fill three quarters of its share of output, and can still be read.
-FIGURE_WIDTH, FIGURE_QUALITY = 720, 50
+# So many times what is kept of a cell is sent at most: enough for the other side to see that it must cut, and a flood
+# costs its author's time instead of its kernel.
+FLOOD = 2
 # What is printed just before a crash must arrive; only a flood is worth collecting.
 EAGER_MESSAGES = 1_000
 MAX_MESSAGES = 5_000
@@ -51,14 +50,14 @@ Emit = Callable[[dict[str, Any]], None]
 
 
 class Capture:
-    """Sends outputs to the other side as they come, until the cell's share is used up.
+    """Sends outputs to the other side as they come. What is kept of them is decided there.
 
     Threads of the submission may print at any time, and so may processes that it forks; those write to the pipe that
     takes whatever bypasses Python's streams, since only one process may speak on the connection.
     """
 
     def __init__(self) -> None:
-        self.left = 0
+        self._left = 0
         self._send: Emit | None = None
         self._lock = threading.RLock()
         self._owner = 0
@@ -67,17 +66,16 @@ class Capture:
         self._messages = 0
 
     def start(self, allowance: int, send: Emit | None) -> None:
-        """Begins a request; without `send`, everything is dropped."""
+        """Begins a request of which so many bytes may be kept; without `send`, everything is dropped."""
         with self._lock:
             self._owner = os.getpid()
-            self.left, self._text, self._messages, self._send = allowance, "", 0, send
+            self._left, self._text, self._messages, self._send = FLOOD * allowance, "", 0, send
 
-    def stop(self) -> bool:
-        """Ends a request; what comes later is dropped. Returns whether everything had room."""
+    def stop(self) -> None:
+        """Ends a request; what comes later is dropped."""
         with self._lock:
             self.flush()
             self._send = None
-            return self.left > 0
 
     def write(self, name: str, text: str) -> None:
         """Adds text to a stream."""
@@ -88,22 +86,19 @@ class Capture:
             if name != self._name:
                 self.flush()
                 self._name = name
-            room = self.left - len(self._text)
-            if room <= 0 or self._send is None:
+            if self._left <= 0 or self._send is None:
                 return
-            self._text += text[:room]
+            self._text += text[: self._left]
+            self._left -= len(text)
             if self._messages < EAGER_MESSAGES or len(self._text) > MAX_PIECE:
                 self.flush()
 
     def flush(self) -> None:
         """Sends the text that was collected."""
-        if self._owner != os.getpid():
-            return
         with self._lock:
             text, self._text = self._text, ""
-            while text:
-                piece, text = text[:MAX_PIECE], text[MAX_PIECE:]
-                self._emit({"output_type": "stream", "name": self._name, "text": piece}, len(piece.encode()))
+            for start in range(0, len(text), MAX_PIECE):
+                self._emit({"output_type": "stream", "name": self._name, "text": text[start : start + MAX_PIECE]})
 
     def flush_if_few(self) -> None:
         """Sends the text that was collected, as long as this is not done thousands of times."""
@@ -112,36 +107,33 @@ class Capture:
 
     def show(self, output: dict[str, Any], size: int) -> None:
         """Sends an output that is not text, if it fits."""
-        if self._owner != os.getpid():
-            return
         with self._lock:
             self.flush()
-            if size <= self.left and self._messages < MAX_MESSAGES:
-                self._emit(output, size)
-            elif self.left > 0:
+            if size <= min(self._left, MAX_STRING) and self._messages < MAX_MESSAGES:
+                self._left -= size
+                self._emit(output)
+            elif self._left > 0:
                 self.write("stdout", f"[an output of {size} bytes was left out]\n")
 
     def fail(self, output: dict[str, Any]) -> None:
         """Sends an error; it fits always."""
         with self._lock:
             self.flush()
-            self._emit(output, 0)
+            self._emit(output)
 
-    def _emit(self, output: dict[str, Any], size: int) -> None:
-        self.left -= size
+    def _emit(self, output: dict[str, Any]) -> None:
         self._messages += 1
         if self._send is not None and self._owner == os.getpid():
             self._send(output)
 
 
-class _Stream:
+class _Stream(io.TextIOBase):
     """Stands for `sys.stdout` or `sys.stderr` in a notebook."""
 
-    encoding, errors, newlines, closed = "utf-8", "replace", None, False
+    encoding, errors, closed = "utf-8", "replace", False  # whoever closes it can go on printing, as in Jupyter
 
-    def __init__(self, name: str, capture: Capture, number: int) -> None:
-        self.name, self._capture, self._number = f"<{name}>", capture, number
-        self._stream = name
+    def __init__(self, stream: str, capture: Capture, number: int) -> None:
+        self.name, self._stream, self._capture, self._number = f"<{stream}>", stream, capture, number
 
     def write(self, text: str) -> int:
         """Sends text to the notebook's output."""
@@ -150,21 +142,11 @@ class _Stream:
         self._capture.write(self._stream, text)
         return len(text)
 
-    def writelines(self, lines: Any) -> None:
-        for line in lines:
-            self.write(line)
-
     def flush(self) -> None:
         self._capture.flush_if_few()
 
     def fileno(self) -> int:
         return self._number
-
-    def isatty(self) -> bool:
-        return False
-
-    def readable(self) -> bool:
-        return False
 
     def writable(self) -> bool:
         return True
@@ -179,18 +161,7 @@ def _bundle(data: dict[str, Any]) -> tuple[dict[str, str], int]:
             content = base64.b64encode(content).decode()
         if isinstance(content, str):
             kept[kind] = content
-    if len(kept.get("image/png", "")) > LARGE_IMAGE:
-        # As PNG, a figure with photos has half a megabyte: a notebook's share of output would hold two of them.
-        kept["image/jpeg"] = _as_jpeg(kept.pop("image/png"))
     return kept, sum(len(text) for text in kept.values())
-
-
-def _as_jpeg(png: str) -> str:
-    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
-        image.thumbnail((FIGURE_WIDTH, 3_000))
-        smaller = io.BytesIO()
-        image.convert("RGB").save(smaller, "JPEG", quality=FIGURE_QUALITY, optimize=True, progressive=True)
-    return base64.b64encode(smaller.getvalue()).decode()
 
 
 class _Hook(DisplayHook):  # type: ignore[misc]
@@ -322,7 +293,7 @@ class Kernel:
             self._conclude(answer, fields)
 
     def _answer(self, channel: Channel, number: int, max_answer: int, kind: str, **fields: Any) -> None:
-        frame = encode({"number": number, "kind": kind, **fields}, stand_ins=(Unknown, Opaque))
+        frame = encode({"number": number, "kind": kind, **fields})
         if len(frame) > max_answer:
             raise ProtocolError(f"it has {len(frame)} bytes, and at most {max_answer} are accepted")
         with self._sending:
@@ -355,7 +326,8 @@ class Kernel:
         except BaseException as error:
             lines = traceback.format_exception_only(error)
             self.capture.fail(error_output(type(error), error, lines))
-        return {"failed": failed, "cut": not self.capture.stop()}
+        self.capture.stop()
+        return {"failed": failed}
 
     def _call(self, request: dict[str, Any], _send: Emit) -> dict[str, Any]:
         seconds, device, keywords = request["seconds"], request["device"], request["keywords"]

@@ -7,7 +7,6 @@ the grader is in its memory. It never runs a student's code: its children do, af
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import gc
 import importlib
@@ -19,16 +18,14 @@ import signal
 import socket
 import sys
 import tempfile
-import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgpack
+import psutil
 
 # Whatever a child needs must be loaded here: the course's folder is out of sight once it has joined its sandbox.
-from autograder.engine.grader import sandbox
-from autograder.engine.grader.resources import descendants, limit_this_process
+from autograder.engine.inside.confinement import adopt_orphans, confine, join, limit_this_process
 from autograder.engine.wire.limits import Limits
 
 SLOW = (
@@ -46,7 +43,7 @@ SLOW = (
     "PIL.JpegImagePlugin",
 )
 NOT_FOR_STUDENTS = ("pset4.command_line",)
-FORBIDDEN = ("autograder.exams.problem", "autograder.answers")
+FORBIDDEN = ("autograder.exams", "autograder.answers", "autograder.course", "autograder.engine.grader")
 
 
 def serve(number: int) -> None:
@@ -57,16 +54,15 @@ def serve(number: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's business
     control = socket.socket(fileno=number)
-    hide_exams()
     kernel = _warm_up()
     loaded = [name for name in sys.modules if name.startswith(FORBIDDEN)]
     if loaded:
-        raise RuntimeError(f"the warm process must not hold an exam, but has loaded {loaded}")
+        raise RuntimeError(f"the warm process must hold nothing of the grader, but has loaded {loaded}")
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the monitors
     # A namespace ends only when the submission's process was waited for, even if its monitor is gone.
-    _adopt_orphans()
+    adopt_orphans()
     control.send(b"warm")
     while True:
         message, descriptors, _flags, _address = socket.recv_fds(control, 65536, 8)
@@ -92,18 +88,6 @@ def _warm_up() -> Any:
         kernel = Kernel(make_shell(capture), capture)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return kernel
-
-
-def hide_exams() -> None:
-    """Puts an empty package in the place of `autograder.exams`, whose own `__init__` loads every exam.
-
-    Its harmless modules (how a function is called and observed) can then be imported one by one.
-    """
-    import autograder
-
-    package = types.ModuleType("autograder.exams")
-    package.__path__ = [str(Path(autograder.__file__).parent / "exams")]
-    sys.modules["autograder.exams"] = package
 
 
 def prepare() -> None:
@@ -157,9 +141,9 @@ def _start_and_watch(request: dict[str, Any], descriptors: list[int], kernel: An
     # Opened before they are out of sight; only the submission's own process enters.
     entrances = [os.open(path, os.O_WRONLY) for path in request["entrances"]]
     if namespace:
-        sandbox.join(*namespace, users=request["user"] is None)
+        join(*namespace, users=request["user"] is None)
     else:
-        _adopt_orphans()
+        adopt_orphans()
     pid = os.fork()
     if pid == 0:
         os.close(lifeline)
@@ -200,20 +184,15 @@ def _watch(pid: int, monitor: socket.socket) -> int:
             os.kill(pid, signal.SIGINT if order == b"interrupt" else signal.SIGKILL)
 
 
-def _adopt_orphans() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-
-
 def _kill_descendants() -> None:
     """Kills what the submission started and left running; without namespaces, this is all that can be done."""
     for _ in range(100):
-        left = [pid for pid in descendants(os.getpid()) if pid != os.getpid()]
+        left = psutil.Process().children(recursive=True)
         if not left:
             return
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -240,7 +219,7 @@ def _give_up(request: dict[str, Any], session: int, output: int, errors: int) ->
     _keep_descriptors(session, output, errors)
     limit_this_process(Limits(**request["limits"]), sandboxed=request["sandboxed"])
     if request["sandboxed"]:
-        sandbox.confine(request["user"], device=request["device"])
+        confine(request["user"], device=request["device"])
 
 
 def _keep_descriptors(session: int, output: int, errors: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograder.engine.wire.clock import Clock
-from autograder.engine.wire.protocol import PREFIX, ProtocolError, decode, read_prefix
+from autograder.engine.wire.protocol import PREFIX, decode, read_prefix
 
 PIECE = 1 << 20
 
@@ -121,10 +121,3 @@ class Channel:
 
     def _is_past(self, deadline: float | None) -> bool:
         return deadline is not None and self._clock.now() >= deadline
-
-    def close(self) -> None:
-        """Closes this end."""
-        self.connection.close()
-
-
-__all__ = ["Channel", "ChannelClosed", "OutOfTime", "ProtocolError"]

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from autograder.engine.wire.versions import versions
-
 Inventory = dict[str, str]
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pillow", "ipython")
 ABSENT = "not there"
 IN_USE = "iterations of an attack in the notebooks"  # what a submission's process really uses
 
@@ -28,11 +29,22 @@ def inventory(*, hashed: bool = False) -> Inventory:
     """
     from pset4.settings import load_settings
 
-    seen = {f"version of {name}": version for name, version in versions().items()}
+    seen = {f"version of {name}": number for name, number in _versions().items()}
     seen["iterations of an attack while grading"] = str(load_settings().n_iter_while_grading)
     for name, path in {**_data_files(), **_assets(), **_embedded()}.items():
         seen[name] = _identity(path, hashed=hashed) if path else ABSENT
     return seen
+
+
+def _versions() -> dict[str, str]:
+    """Version of Python and of the packages that a result may depend on, by name."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
 
 
 def _data_files() -> dict[str, Path | None]:

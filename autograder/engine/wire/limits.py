@@ -30,8 +30,8 @@ class Limits:
     submission_seconds: float = 900.0
     memory_bytes: int = 4_000 * MEGABYTE
     processes: int = 64
-    output_bytes: int = 1 * MEGABYTE
-    cell_output_bytes: int = 400_000
+    output_bytes: int = 16 * MEGABYTE
+    cell_output_bytes: int = 4 * MEGABYTE
     file_bytes: int = 200 * MEGABYTE
     files: int = 20_000
     answer_bytes: int = 64 * MEGABYTE

@@ -1,14 +1,14 @@
 """The language between the trusted process and a submission's process: data, never code.
 
 A message is one frame: a fixed prefix (magic, length of the header, length of the payload), a msgpack header, and the
-bytes of the tensors one after another. The receiving side checks both lengths before it reads on, every dtype, shape
-and offset before it makes a tensor, and raises `ProtocolError` for everything else. Nothing in a frame can name a
-class or a function: specifications of networks and steps are plain fields, and an object of any other kind crosses as
-an `Opaque`, by the name of its type.
+memory of its tensors in the format of safetensors, by number. The receiving side checks both lengths before it reads
+on, and every shape, stride and offset before it lays a tensor over its memory; it raises `ProtocolError` for everything
+else. Nothing in a frame can name a class or a function: specifications of networks and steps are plain fields, and an
+object of any other kind crosses as an `Opaque`, by the name of its type.
 
 Values are msgpack's own nil, boolean, float and string, or an array whose first element is a tag:
-`["i", digits]`, `["l" | "t", items...]`, `["d", keys, items]`, `["T", fields]`, `["o", type name]`, and `["S", kind,
-fields]` for specifications (towards the submission only).
+`["i", digits]`, `["l" | "t", items...]`, `["d", keys, items]`, `["T", [number, shape, strides, offset, device]]`,
+`["o", type name]`, and `["S", kind, fields]` for specifications (towards the submission only).
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 import torch
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from pset4.checks.calling.outcome import Opaque
 from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, StepSpec
 
 MAGIC = b"PS4\x01"
 PREFIX = struct.Struct("<4sIQ")
 MAX_HEADER = 4_000_000
+MAX_TENSOR_HEADER = 2_000_000  # about 30,000 tensors
 MAX_NODES = 100_000
 MAX_DEPTH = 8
-MAX_STRING = 1_000_000
+MAX_STRING = 3_000_000
 MAX_DIGITS = 1_000
 MAX_DIMENSIONS = 8
-ALIGNMENT = 16
 
 DTYPES: dict[str, torch.dtype] = {
     str(dtype).removeprefix("torch."): dtype
@@ -50,27 +51,17 @@ class ProtocolError(Exception):
     """The other side sent something that is not a message."""
 
 
-@dataclass(frozen=True)
-class Unknown:
-    """An object of a kind that does not cross, by the name of its type."""
-
-    type_name: str
-
-
 class Packer:
-    """Turns values into the header's form and collects the bytes of their tensors.
+    """Turns values into the header's form and collects the memory of their tensors.
 
     Args:
         layouts: Keep strides and offsets (what the trusted side sends); otherwise tensors are sent contiguous.
-        stand_ins: Classes that stand for an object of an unknown kind and hold its `type_name`.
     """
 
-    def __init__(self, *, layouts: bool = False, stand_ins: tuple[type, ...] = (Unknown,)) -> None:
-        self.chunks: list[bytes] = []
-        self.size = 0
+    def __init__(self, *, layouts: bool = False) -> None:
+        self.tensors: dict[str, Tensor] = {}
         self._nodes = 0
         self._layouts = layouts
-        self._stand_ins = stand_ins
 
     def pack(self, value: Any) -> Any:
         """The header's form of a value; objects of unknown kinds become their type's name.
@@ -97,7 +88,7 @@ class Packer:
             return self._tensor(value)
         if _is_one(kind, NetworkSpec, FeaturesSpec, StepSpec):
             return self._spec(value)
-        return ["o", value.type_name[:60] if _is_one(kind, *self._stand_ins) else _name_of(kind)]
+        return ["o", value.type_name[:60] if kind is Opaque else _name_of(kind)]
 
     def _tensor(self, tensor: Tensor) -> Any:
         tensor = tensor.detach()
@@ -109,28 +100,14 @@ class Packer:
         tensor = tensor.resolve_conj().resolve_neg()
         if not self._layouts:
             tensor = tensor.contiguous()
-        shape, strides, place = (
-            [int(size) for size in tensor.shape],
-            list(tensor.stride()),
-            int(tensor.storage_offset()),
-        )
-        offset, span = 0, int(tensor.numel())
-        if self._layouts and span:
-            span = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-            # One element in front survives as an offset: code that ignores `storage_offset` is then still wrong.
-            offset = min(place, 1)
-        first = place - offset
-        flat = tensor.as_strided((offset + span,), (1,), first) if span else tensor.reshape(0)
-        data = flat.cpu().contiguous().view(torch.uint8).numpy().tobytes() if span else b""
-        start = self._append(data)
-        return ["T", [name, shape, strides, offset, start, len(data), tensor.device.type]]
-
-    def _append(self, data: bytes) -> int:
-        padding = -self.size % ALIGNMENT
-        self.chunks += [b"\0" * padding, data]
-        start = self.size + padding
-        self.size = start + len(data)
-        return start
+        shape, strides = list(tensor.shape), list(tensor.stride())
+        span, place = _span(shape, strides), int(tensor.storage_offset())
+        # One element in front survives as an offset: code that ignores `storage_offset` is then still wrong.
+        offset = min(place, 1) if self._layouts and span else 0
+        memory = tensor.as_strided((offset + span,), (1,), place - offset).to("cpu", copy=True)
+        key = str(len(self.tensors))
+        self.tensors[key] = torch.view_as_real(memory) if memory.is_complex() else memory
+        return ["T", [key, shape, strides, offset, tensor.device.type]]
 
     def _spec(self, spec: NetworkSpec | FeaturesSpec | StepSpec) -> Any:
         if isinstance(spec, NetworkSpec):
@@ -155,20 +132,21 @@ class Unpacker:
     """Turns a header's form back into values, and trusts none of it.
 
     Args:
-        payload: The bytes of the tensors.
+        payload: The tensors' memory.
         specifications: Accept specifications; the trusted side does not.
-        devices: Kinds of device on which tensors may be placed; elsewhere they become `Unknown`.
+        devices: Kinds of device on which tensors may be placed; elsewhere they become `Opaque`.
+
+    Raises:
+        ProtocolError: If the payload holds no tensors.
     """
 
     def __init__(
         self, payload: bytes | bytearray, *, specifications: bool = False, devices: Sequence[str] = ("cpu",)
     ) -> None:
-        self._payload = payload
+        self._tensors = _read_tensors(payload)
         self._specifications = specifications
         self._devices = tuple(devices)
         self._nodes = 0
-        # Tensors may not share bytes, or a small frame could stand for many large tensors.
-        self._next_byte = 0
 
     def unpack(self, form: Any, depth: int = 0) -> Any:
         """The value of a form.
@@ -205,8 +183,8 @@ class Unpacker:
             raise ProtocolError("not an integer")
         return int(digits)
 
-    def _opaque(self, fields: list[Any], _depth: int) -> Unknown:
-        return Unknown(_one(fields, str)[:60])
+    def _opaque(self, fields: list[Any], _depth: int) -> Opaque:
+        return Opaque(_one(fields, str)[:60])
 
     def _dictionary(self, fields: list[Any], depth: int) -> dict[Any, Any]:
         if len(fields) != 2 or type(fields[0]) is not list or type(fields[1]) is not list:
@@ -218,37 +196,28 @@ class Unpacker:
             raise ProtocolError("keys are numbers or strings")
         return dict(zip(keys, (self.unpack(item, depth + 1) for item in fields[1]), strict=True))
 
-    def _tensor(self, fields: list[Any], _depth: int) -> Tensor | Unknown:
-        name, shape, strides, offset, start, length, device = _fields(_one(fields, list), 7)
-        if type(name) is not str or name not in DTYPES:
-            raise ProtocolError("unknown dtype")
-        if device not in DEVICES:
-            raise ProtocolError("unknown device")
+    def _tensor(self, fields: list[Any], _depth: int) -> Tensor | Opaque:
+        key, shape, strides, offset, device = _fields(_one(fields, list), 5)
         _check_sizes(shape, "shape")
         _check_sizes(strides, "strides")
-        _check_sizes([offset, start, length], "place")
+        _check_sizes([offset], "offset")
         if len(shape) != len(strides):
             raise ProtocolError("a shape and its strides have one length")
-        itemsize = DTYPES[name].itemsize
-        span = 0
-        if math.prod(shape):
-            span = offset + 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        # Expanded dimensions cost no bytes: without this, a tensor of 2^60 elements would fit into a frame.
-        if not self._specifications and math.prod(shape) * itemsize != length:
-            raise ProtocolError("a tensor's bytes do not match its shape")
-        if span * itemsize != length or start < self._next_byte or start + length > len(self._payload):
-            raise ProtocolError("a tensor's bytes lie outside the message")
-        self._next_byte = start + length
+        if device not in DEVICES:
+            raise ProtocolError("unknown device")
+        if type(key) is not str or key not in self._tensors:
+            raise ProtocolError("a tensor's memory is not in the message")
+        # Each piece of memory once, or a small frame could stand for many large tensors.
+        memory = _numbers(self._tensors.pop(key))
+        span = _span(shape, strides) and offset + _span(shape, strides)
+        # Expanded dimensions take no memory: without this, a tensor of 2^60 elements would fit into a frame.
+        if span != len(memory) or not (self._specifications or span == math.prod(shape)):
+            raise ProtocolError("a tensor's memory does not match its shape")
         if device not in self._devices:
-            return Unknown(f"tensor on {device}")
+            return Opaque(f"tensor on {device}")
         if not span:
-            return torch.empty(shape, dtype=DTYPES[name], device=device)
-        # A copy: memory that is aligned, writable, and belongs to this tensor alone.
-        data = bytearray(memoryview(self._payload)[start : start + length])
-        if name == "bool" and data.strip(b"\0\1"):
-            raise ProtocolError("a boolean tensor holds bytes that are neither 0 nor 1")
-        flat = torch.frombuffer(data, dtype=DTYPES[name])
-        return flat.clone().to(device).as_strided(shape, strides, offset)
+            return torch.empty(shape, dtype=memory.dtype, device=device)
+        return memory.to(device).as_strided(shape, strides, offset)
 
     def _spec(self, fields: list[Any], depth: int) -> NetworkSpec | FeaturesSpec | StepSpec:
         if not self._specifications:
@@ -277,6 +246,33 @@ def _fields(fields: Any, count: int) -> list[Any]:
     return fields
 
 
+def _span(shape: Sequence[int], strides: Sequence[int]) -> int:
+    """Elements from a tensor's first one to its last, in memory."""
+    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) if math.prod(shape) else 0
+
+
+def _read_tensors(payload: bytes | bytearray) -> dict[str, Tensor]:
+    if int.from_bytes(payload[:8], "little") > MAX_TENSOR_HEADER:
+        raise ProtocolError("too many tensors in one message")
+    try:
+        return load(bytes(payload)) if payload else {}
+    except MemoryError:
+        raise
+    except Exception as error:  # the library names its own errors only
+        raise ProtocolError(f"the payload is not safetensors ({type(error).__name__})") from None
+
+
+def _numbers(memory: Tensor) -> Tensor:
+    """A tensor's elements, in one row; complex ones come as pairs."""
+    if memory.dim() == 2:
+        memory = torch.view_as_complex(memory)
+    if memory.dim() != 1 or memory.dtype not in DTYPES.values():
+        raise ProtocolError("unknown dtype")
+    if memory.dtype == torch.bool and bool((memory.view(torch.uint8) > 1).any()):
+        raise ProtocolError("a boolean tensor holds bytes that are neither 0 nor 1")
+    return memory
+
+
 def _check_sizes(sizes: Any, name: str) -> None:
     if type(sizes) is not list or len(sizes) > MAX_DIMENSIONS:
         raise ProtocolError(f"not a {name}")
@@ -284,14 +280,15 @@ def _check_sizes(sizes: Any, name: str) -> None:
         raise ProtocolError(f"a {name} holds integers from 0")
 
 
-def encode(message: Mapping[str, Any], *, layouts: bool = False, stand_ins: tuple[type, ...] = (Unknown,)) -> bytes:
+def encode(message: Mapping[str, Any], *, layouts: bool = False) -> bytes:
     """The frame of a message: its values may be anything that `Packer.pack` knows."""
-    packer = Packer(layouts=layouts, stand_ins=stand_ins)
+    packer = Packer(layouts=layouts)
     forms = {key: packer.pack(value) for key, value in message.items()}
     header: bytes = msgpack.packb(forms, use_bin_type=True)
     if len(header) > MAX_HEADER:
         raise ProtocolError(f"the message's header has {len(header)} bytes, at most {MAX_HEADER} are allowed")
-    return b"".join([PREFIX.pack(MAGIC, len(header), packer.size), header, *packer.chunks])
+    payload = save(packer.tensors) if packer.tensors else b""
+    return b"".join([PREFIX.pack(MAGIC, len(header), len(payload)), header, payload])
 
 
 def read_prefix(prefix: bytes, *, max_payload: int) -> tuple[int, int]:

@@ -1,32 +1,18 @@
-"""Which versions a grade hangs on: of packages, and of the code that judges."""
+"""Which code a grade hangs on."""
 
 from __future__ import annotations
 
 import ast
-import platform
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pillow", "ipython")
 # They draw, load and talk, and no verdict hangs on them.
 JUDGES_NOTHING = (
     *(f"figures/{name}.py" for name in ("charts", "display", "gradients", "grids", "photos", "signals")),
     "command_line.py",
     "files/download.py",
 )
-
-
-def versions() -> dict[str, str]:
-    """Version of Python and of the packages that a result may depend on, by name."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 @cache
