@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autograder.engine.grader.outputs import clean
 from autograder.engine.grader.process import End
-from pset4.checks.calling.outcome import PLAIN, CallOptions, Outcome
+from pset4.checks.calling.outcome import USUAL_CALL, CallOptions, Outcome
 
 MAX_MESSAGE = 500
 MAX_BANNED = 50
@@ -31,7 +31,7 @@ class RemoteStudent:
         """Takes what sends a request and waits some seconds for its answer; use `Session.student`."""
         self._ask = ask
 
-    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = PLAIN) -> Outcome:
+    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = USUAL_CALL) -> Outcome:
         """Calls the student's function of that name; specifications among the arguments are built first."""
         request = {
             "kind": "call",
@@ -47,7 +47,7 @@ class RemoteStudent:
 
     def value(self, name: str) -> Outcome:
         """The student's variable of that name, as data."""
-        return self._read(self._ask({"kind": "value", "name": name}, PLAIN.seconds), ())
+        return self._read(self._ask({"kind": "value", "name": name}, USUAL_CALL.seconds), ())
 
     def _read(self, answer: dict[str, Any] | End, arguments: Sequence[Any]) -> Outcome:
         if not isinstance(answer, dict):
