@@ -147,7 +147,10 @@ def judge_layer_norm(experiment: Experiment, possible: Possible) -> None:
     """
     experiment.note(L2, not_along_norm, ["single", "double"], "On features that are linear in the pixels")
     experiment.note(OWN, not_along_norm, ["batch"], THREE)
-    experiment.note(GROWS, lambda trial: grows_too_little(trial, possible(trial)), ["deep", "deep double"])
+    public = experiment.inquiry.public
+    experiment.note(
+        GROWS, lambda trial: grows_too_little(trial, possible(trial), public=public), ["deep", "deep double"]
+    )
     experiment.finish([L2, GROWS, OWN])
 
 
@@ -161,13 +164,18 @@ def not_along_norm(trial: Trial) -> str:
     return "" if lowest > 0.99 else f"the first direction has a cosine of {lowest:.2f} with the gradient of the L2 norm"
 
 
-def grows_too_little(trial: Trial, possible: Tensor) -> str:
+def grows_too_little(trial: Trial, possible: Tensor, *, public: bool) -> str:
     """Whether the norm grows by less than 80 % of what following its gradient reaches."""
     if trial.unusable:
         return trial.unusable
-    before = trials.feature_norms(trial, trial.x)
-    share = float(((trials.feature_norms(trial, trial.image) - before) / (possible - before)).min())
-    return "" if share >= ENOUGH_GROWTH else f"on a small network the norm gains {share:.0%} of what is possible"
+    before, after = (trials.feature_norms(trial, x) for x in (trial.x, trial.image))
+    share = float(((after - before) / (possible - before)).min())
+    if share >= ENOUGH_GROWTH:
+        return ""
+    if public:
+        went = f"went from {float(before[0]):.2f} to {float(after[0]):.2f}"
+        return f"the features' norm {went}; {float(possible[0]):.2f} is within reach"
+    return f"on a small network the norm gains {share:.0%} of what is possible"
 
 
 def judge_inversion(experiment: Experiment, possible: Possible) -> None:
@@ -177,18 +185,32 @@ def judge_inversion(experiment: Experiment, possible: Possible) -> None:
         experiment: The trials.
         possible: The distance from the target's features that following its gradient leaves.
     """
-    experiment.note(CLOSE, lambda trial: stays_away(trial, possible(trial)), ["single", "double"])
-    experiment.note(EACH, lambda trial: stays_away(trial, possible(trial)), ["batch"], THREE)
+
+    def judge(trial: Trial) -> str:
+        return stays_away(trial, possible(trial), public=experiment.inquiry.public)
+
+    experiment.note(CLOSE, judge, ["single", "double"])
+    experiment.note(EACH, judge, ["batch"], THREE)
     experiment.finish([CLOSE, EACH])
 
 
-def stays_away(trial: Trial, possible: Tensor) -> str:
+def stays_away(trial: Trial, possible: Tensor, *, public: bool) -> str:
     """Whether an image's features are more than 1.25 times as far from the target as they need to be."""
     if trial.unusable:
         return trial.unusable
-    ratio = float((trials.feature_distances(trial, trial.image) / possible).max())
+    before, after = (trials.feature_distances(trial, x) for x in (trial.x, trial.image))
+    ratios = after / possible
+    worst = int(ratios.argmax())
+    ratio = float(ratios[worst])
+    if ratio <= CLOSE_ENOUGH:
+        return ""
+    if public:
+        went = f"went from {float(before[worst]):.2f} to {float(after[worst]):.2f}"
+        return (
+            f"the distance to the target's features {went}; {CLOSE_ENOUGH * float(possible[worst]):.2f} is close enough"
+        )
     needed = f"{ratio:.2f} times as far from the target as they need to (limit {CLOSE_ENOUGH:g})"
-    return "" if ratio <= CLOSE_ENOUGH else f"the features stay {needed}"
+    return f"the features stay {needed}"
 
 
 def judge_photo(
