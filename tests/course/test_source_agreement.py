@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +21,11 @@ from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import PyFileConfigLoader
 
-from autograder.course import folders, release
+from autograder.course import course as course_module
+from autograder.course import folders
 from autograder.course.agreement import Disagreement, disagreements, refuse_disagreements
 from autograder.course.contract import NOTEBOOKS
+from autograder.course.course import Course
 from autograder.course.preprocessors import RefuseDisagreements
 from pset4.settings import load_settings
 
@@ -232,17 +233,13 @@ def change_on_disk(course: Path, change: Change) -> None:
     nbformat.write(notebook, path)
 
 
-def generate_assignment(course: Path) -> subprocess.CompletedProcess[str]:
-    roots = [f"--CourseDirectory.root={course}", f"--CourseDirectory.source_directory={course / 'source'}"]
-    return release.nbgrader("generate_assignment", folders.ASSIGNMENT, *roots)
-
-
 def test_nbgrader_releases_nothing_and_says_why_in_one_line(course: Path) -> None:
     change_on_disk(course, points(TEST, 9))
-    done = generate_assignment(course)
-    assert done.returncode != 0
+    own_source = f"--CourseDirectory.source_directory={course / 'source'}"
+    assert Course(course).nbgrader("generate_assignment", folders.ASSIGNMENT, own_source) == 1
     sentence = f"{NAME}.ipynb: the cell '{TEST}' is worth 9 points, its exam 2;"
-    assert any("| ERROR]" in line and sentence in line for line in done.stderr.splitlines()), done.stderr[-2000:]
+    log = Course(course).log.read_text()
+    assert any("| ERROR]" in line and sentence in line for line in log.splitlines()), log[-2000:]
     assert list(course.glob("release/**/*.ipynb")) == []
 
 
@@ -289,8 +286,8 @@ def test_the_projects_own_command_prints_the_sentences_alone(
     from autograder import __main__ as command
 
     change_on_disk(course, new_exercise("p3f_conv2d", "p3f_hidden"))
-    monkeypatch.setattr(release, "SOURCE", course / "source" / folders.ASSIGNMENT)
-    monkeypatch.setattr(release, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(course_module, "SOURCE", course / "source" / folders.ASSIGNMENT)
+    monkeypatch.setattr(folders, "NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.setattr(sys, "argv", ["autograder", "notebooks"])
     with pytest.raises(SystemExit) as ended:
         command.main()

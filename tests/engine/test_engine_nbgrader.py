@@ -41,11 +41,13 @@ from nbgrader_course import Course, find_alembic
 from rich.console import Console
 from traitlets.config.loader import PyFileConfigLoader
 
+from autograder import __main__ as command
 from autograder.answers import answers_for, reference
+from autograder.course import course as course_module
 from autograder.course.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.course.folders import ASSIGNMENT, COURSE
 from autograder.course.preprocessors import ForgiveStderr, SetExamSeed
-from autograder.engine.grader import cli
+from autograder.engine.grader import converter, proof, run
 from autograder.engine.grader.converter import SandboxedAutograde as Autograde
 from autograder.engine.grader.feedback import GenerateFeedback
 from autograder.engine.grader.plugs import use_two_processes
@@ -257,22 +259,72 @@ use_two_processes(c)
 """
 
 
-def test_the_command_says_how_everybody_ended(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def configured(course: Course, monkeypatch: pytest.MonkeyPatch) -> Course:
+    """The small course, in the place of the one whose folder nbgrader's commands are started from."""
+    (course.root / "nbgrader_config.py").write_text(CONFIG)
+    monkeypatch.setattr(course_module, "COURSE", course.root)
+    return course
+
+
+def grade_in_words(course: Course) -> tuple[int, str]:
+    """Exit status of `python -m autograder grade`, and its table."""
+    shown = Console(record=True, width=150, file=io.StringIO())
+    status = command.grade(course.root, *small.sandbox_options(), assignment=small.ASSIGNMENT, console=shown)
+    return status, shown.export_text()
+
+
+def test_the_command_says_how_everybody_ended(configured: Course) -> None:
+    course = configured
     course.hand_in("right", small.submission())
     course.hand_in("broken", "{")
     course.hand_in("exits", small.submission({**small.ANSWERS, "s2_total": "import os\nos._exit(0)"}))
-    (course.root / "nbgrader_config.py").write_text(CONFIG)
-    monkeypatch.setattr(cli, "COURSE", course.root)
-    shown = Console(record=True, width=150, file=io.StringIO())
-    options = {"course": course.root, "unsafe_no_sandbox": not small.sandbox_here(), "console": shown}
-    assert cli.grade(small.ASSIGNMENT, **options) == 0
-    lines = shown.export_text().splitlines()
+    before = dict(os.environ)
+    status, text = grade_in_words(course)
+    assert status == 0
+    lines = text.splitlines()
     said = {name: next(line for line in lines if f" {name} " in line) for name in ("right", "broken", "exits")}
     assert GRADED in said["right"]
     assert "unreadable" in said["broken"] and "not JSON" in said["broken"]
     assert "graded with remarks" in said["exits"]
     assert course.scores()["right"] == ALL
-    assert "Autograding" in (course.root / cli.LOG).read_text()
+    log = (course.root / "nbgrader.log").read_text()
+    assert log.count("Grading right") == 1
+    assert "Autograding" in log
+    assert dict(os.environ) == before
+
+
+def test_the_command_says_who_needs_a_human(
+    configured: Course, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured.hand_in("ada", small.submission())
+    configured.hand_in("bob", small.submission())
+    examine = run.examine
+
+    def broken(exercise: str, student: Any, **options: Any) -> Any:
+        if exercise == "s1_double":
+            raise ZeroDivisionError
+        return examine(exercise, student, **options)
+
+    monkeypatch.setattr(proof, "_faults_of_reference", lambda *_: [])
+    monkeypatch.setattr(run, "examine", broken)
+    status, text = grade_in_words(configured)
+    assert status == 3
+    assert "ada, problem0_small: not gradable without a human" in " ".join(capsys.readouterr().out.split())
+    assert text.count("not gradable") == 2
+
+
+def test_the_command_says_why_nobody_is_graded_and_that_it_was_interrupted(
+    configured: Course, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _ = grade_in_words(configured)
+    assert status == 1
+    assert "there is nothing to grade" in capsys.readouterr().out
+    configured.hand_in("ada", small.submission())
+    monkeypatch.setattr(converter, "prove", interrupted)
+    status, _ = grade_in_words(configured)
+    assert status == 130
+    assert "every grade that was stored stands\nRun the same command again" in capsys.readouterr().out
 
 
 def kill_after(course: Course, stored: int, seconds: float) -> None:

@@ -20,7 +20,7 @@ from nbgrader.plugins import LateSubmissionPlugin
 from traitlets.config import Config
 
 from autograder.course.export import CourseExport
-from autograder.engine.grader.cli import endings
+from autograder.course.table import endings
 from autograder.engine.grader.plugs import use_safe_pages, use_two_processes
 from autograder.engine.grader.store import Store
 

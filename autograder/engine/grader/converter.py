@@ -15,15 +15,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, NbGraderException
+from traitlets import Type
 
 from autograder.course.agreement import Disagreement, refuse_disagreements
+from autograder.course.environment import environment
 from autograder.engine.grader.assets import pinned
+from autograder.engine.grader.progress import GO_ON, INTERRUPTED, LogLines
 from autograder.engine.grader.proof import MachineFault, prove
 from autograder.engine.grader.run import Job, grade_notebook, mark_of
 from autograder.engine.grader.sandbox import SandboxUnavailable
@@ -35,7 +38,6 @@ from autograder.engine.grader.verdicts import RunTwoProcesses
 from autograder.engine.wire.limits import MEGABYTE
 from pset4.files.assets import AssetError
 
-INTERRUPTED = 130
 STAGED = f"{FOLDER}/staged"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -47,7 +49,7 @@ class HumanNeeded(NbGraderException):  # type: ignore[misc]
 class SandboxedAutograde(Autograde):  # type: ignore[misc]
     """nbgrader's converter, which grades staged copies of submissions with the engine."""
 
-    watcher: Any = None  # told how far the run is; see `autograder.engine.grader.cli`
+    progress_class = Type(LogLines, help="How the progress of a run is shown").tag(config=True)
 
     def start(self) -> None:
         """Grades what is new or changed, once the machine has proved that it grades rightly.
@@ -62,16 +64,18 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         if not self.settings.sandbox:
             self.log.warning("The students' code runs WITHOUT a sandbox, as you asked; every result says so")
         self.proved = False
-        try:
-            with one_grader(self.root), self._staged_copies(), pinned_files():
-                self.templates = self._load_templates()
-                super().start()
-        except (SandboxUnavailable, MachineFault, CannotStore, AssetError, Disagreement) as reason:
-            self._refuse(str(reason))
-        except KeyboardInterrupt:
-            self.log.error("Interrupted: every grade that was stored stands")
-            self.log.error("Run the same command again to go on")
-            raise SystemExit(INTERRUPTED) from None
+        with self.progress_class(self.log) as self.progress:
+            try:
+                # Grader and sandbox are held to the photos and weights that are here now: both use the same bytes.
+                with one_grader(self.root), self._staged_copies(), environment(pinned()):
+                    self.templates = self._load_templates()
+                    super().start()
+            except (SandboxUnavailable, MachineFault, CannotStore, AssetError, Disagreement) as reason:
+                self._refuse(str(reason))
+            except KeyboardInterrupt:
+                for line in GO_ON:
+                    self.log.error(line)
+                raise SystemExit(INTERRUPTED) from None
 
     @contextmanager
     def _staged_copies(self) -> Iterator[None]:
@@ -87,12 +91,6 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
     def _refuse(self, reason: str) -> None:
         self.log.error("%s", reason)
         raise NbGraderException(reason)
-
-    def _say(self, student: str, notebook: str, words: str) -> None:
-        if self.watcher is not None:
-            self.watcher.say(student, notebook, words)
-        else:
-            self.log.debug("%s, %s: %s", student, notebook, words)
 
     @property
     def assignment(self) -> str:
@@ -122,8 +120,7 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         self.waiting = [name for name in found if (name == wanted or fnmatchcase(name, wanted)) and name not in without]
         if not self.waiting:
             self._refuse(f"there is nothing to grade: {self._handed_in_by('x').parent} has no folder of {wanted!r}")
-        if self.watcher is not None:
-            self.watcher.start(len(self.waiting) * len(self.templates))
+        self.progress.begin(len(self.waiting) * len(self.templates))
 
     def convert_notebooks(self) -> None:
         """Grades one submission after the other; nothing that one of them does stops the others."""
@@ -180,9 +177,9 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         before = self.store.mark(student, self.assignment)
         same = is_held and before == mark
         if same and not self.force:
-            self._advance(len(self.jobs))
+            self.progress.advance(len(self.jobs))
             return "unchanged"
-        self.log.info("Grading %s", student)
+        self.progress.submission(student)
         self.bundles = {name: self._run(job, again=self.force) for name, job in self.jobs.items()}
         complete = len(self.jobs) == len(self.templates) and not any(b.ungraded for b in self.bundles.values())
         self._tell_nbgrader(student, staged, mark if complete else "")
@@ -213,13 +210,11 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
     def _run(self, job: Job, *, again: bool) -> Bundle:
         self._prove_once()
 
-        def progress(words: str) -> None:
-            self._say(job.key.student, job.key.notebook, words)
-
-        bundle = grade_notebook(job, store=self.store, settings=self.settings, progress=progress, again=again)
+        say = partial(self.progress.say, job.key.student, job.key.notebook)
+        bundle = grade_notebook(job, store=self.store, settings=self.settings, progress=say, again=again)
         for remark in bundle.remarks:
             self.log.warning("%s, %s: %s", job.key.student, job.key.notebook, remark)
-        self._advance(1)
+        self.progress.advance(1)
         return bundle
 
     def _prove_once(self) -> None:
@@ -227,16 +222,12 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         if self.proved:
             return
         try:
-            prove(self._source, self.config, self.settings, say=lambda words: self._say("", "", words))
+            prove(self._source, self.config, self.settings, say=partial(self.progress.say, "", ""))
         except (SandboxUnavailable, MachineFault, CannotStore):
             raise
         except Exception as error:
             raise MachineFault([f"the proof could not be run ({type(error).__name__}: {error})"]) from error
         self.proved = True
-
-    def _advance(self, notebooks: int) -> None:
-        if self.watcher is not None:
-            self.watcher.advance(notebooks)
 
     def _tell_nbgrader(self, student: str, staged: Staged, mark: str) -> None:
         """Lets nbgrader's own machinery write its folder and its database from the engine's results."""
@@ -265,26 +256,6 @@ def _disk_is_full(error: Exception, course: Path) -> bool:
 
 def _first(bundle: Bundle) -> str:
     return next(iter(bundle.ungraded.values()))
-
-
-@contextmanager
-def pinned_files() -> Iterator[None]:
-    """Holds this process to the photos and weights that are here now: grader and sandbox use the same bytes.
-
-    Raises:
-        AssetError: If one of them is damaged.
-    """
-    variables = pinned()
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
