@@ -95,7 +95,7 @@ def check_machine() -> int:
     """Says whether this machine grades rightly; returns the exit status."""
     console = Console()
     config = PyFileConfigLoader("nbgrader_config.py", path=str(folders.COURSE)).load_config()
-    options = RunTwoProcesses(config=config).settings()
+    options = RunTwoProcesses(config=config).options()
     try:
         with environment(pinned()):
             prove(folders.SOURCE, config, options, say=lambda words: console.print(words, markup=False))

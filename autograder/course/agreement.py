@@ -18,6 +18,7 @@ from typing import Any
 
 import nbformat
 
+from autograder.course.cells import CHECK, TEST, grade_id, marks
 from autograder.course.contract import EXERCISES, NOTEBOOKS, Exercise
 
 BEGIN, END = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
@@ -28,7 +29,6 @@ MARKERS = (
 )
 NEARLY = 0.85
 """How alike a line and a marker must be (difflib) to be taken for a misspelled one."""
-CHECK, TEST = "_check", "_test"
 AUTOTEST = "AUTOTEST"
 """nbgrader makes visible tests from comments that hold this word; only its own kernel would run them."""
 
@@ -135,14 +135,14 @@ def disagreements(name: str, notebook: Mapping[str, Any]) -> list[str]:
 
 def _disagreements(name: str, notebook: Mapping[str, Any]) -> Iterator[str]:
     for number, cell in enumerate(notebook["cells"], start=1):
-        yield from _markers(_name_of(cell, number), str(cell["source"]), bool(_grade_id(cell)))
+        yield from _markers(_name_of(cell, number), str(cell["source"]), bool(grade_id(cell)))
     marked = [cell for cell in notebook["cells"] if "nbgrader" in cell["metadata"]]
     cells = [_read(cell) for cell in marked]
-    for grade_id, times in Counter(cell.id for cell in cells).items():
-        if not grade_id:
+    for name_of_cell, times in Counter(cell.id for cell in cells).items():
+        if not name_of_cell:
             yield f"{times} cell(s) have nbgrader marks but no id; give each one in nbgrader's toolbar."
         elif times > 1:
-            yield f"the id {grade_id!r} stands on {times} cells; give each cell an id of its own."
+            yield f"the id {name_of_cell!r} stands on {times} cells; give each cell an id of its own."
     known = {cell.id: cell for cell in cells}
     for cell in cells:
         yield from _cell(cell, known)
@@ -152,19 +152,14 @@ def _disagreements(name: str, notebook: Mapping[str, Any]) -> Iterator[str]:
         yield from _borrowed(cells)
 
 
-def _grade_id(cell: Mapping[str, Any]) -> str:
-    return str(cell["metadata"].get("nbgrader", {}).get("grade_id", ""))
-
-
 def _name_of(cell: Mapping[str, Any], number: int) -> str:
-    grade_id = _grade_id(cell)
-    return f"the cell {grade_id!r}" if grade_id else f"cell number {number}"
+    return f"the cell {grade_id(cell)!r}" if grade_id(cell) else f"cell number {number}"
 
 
 def _read(cell: Mapping[str, Any]) -> Cell:
-    about = cell["metadata"]["nbgrader"]
+    about = marks(cell)
     return Cell(
-        id=str(about.get("grade_id", "")),
+        id=grade_id(cell),
         kind=cell["cell_type"],
         source=str(cell["source"]),
         grade=bool(about.get("grade")),

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from autograder.course.cells import TEST
 from autograder.course.contract import BONUS, EXERCISES, NOTEBOOKS, POINTS
 from autograder.course.folders import ASSIGNMENT
-from autograder.engine.grader.present import TEST_SUFFIX
 from autograder.engine.grader.staging import students
 from autograder.engine.grader.store import Bundle, Status, Store
 
@@ -23,7 +23,7 @@ from autograder.engine.grader.store import Bundle, Status, Store
 ORDER: tuple[Status, ...] = ("graded", "graded with remarks", "not handed in", "unreadable", "not gradable", "running")
 SHOWN_REMARKS = 3
 OPEN = "–"  # where a number would be one that nobody earned
-_BONUS_CELLS = {f"{exercise.id}_test" for exercise in EXERCISES if exercise.bonus}
+_BONUS_CELLS = {f"{exercise.id}{TEST}" for exercise in EXERCISES if exercise.bonus}
 
 NOT_YET = "not graded yet"
 STORING = f"{NOT_YET}: storing its grade was interrupted, so grade once more"
@@ -170,8 +170,8 @@ def _row(course: Path, gradebook: Gradebook, student: str, remarks: str | None) 
     return Row(
         student,
         by_cell={g.cell.name: float(g.score) for g in grades if not g.needs_manual_grade},
-        waiting=tuple(name for name in open_cells if not name.endswith(TEST_SUFFIX)),
-        ungraded=tuple(name for name in open_cells if name.endswith(TEST_SUFFIX)),
+        waiting=tuple(name for name in open_cells if not name.endswith(TEST)),
+        ungraded=tuple(name for name in open_cells if name.endswith(TEST)),
         problem=problem,
         feedback=feedback if feedback.exists() else None,
     )

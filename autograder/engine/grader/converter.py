@@ -28,7 +28,7 @@ from autograder.course.environment import environment
 from autograder.engine.grader.assets import pinned
 from autograder.engine.grader.progress import GO_ON, INTERRUPTED, LogLines
 from autograder.engine.grader.proof import MachineFault, prove
-from autograder.engine.grader.run import Job, grade_notebook, mark_of
+from autograder.engine.grader.run import GradingJob, grade_notebook, mark_of
 from autograder.engine.grader.sandbox import SandboxUnavailable
 from autograder.engine.grader.seeds import exam_seed
 from autograder.engine.grader.staging import Staged, remove, stage, students
@@ -60,8 +60,8 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         """
         self.root = Path(self.coursedir.root)
         self.store = Store(self.root)
-        self.settings = replace(RunTwoProcesses(config=self.config).settings(), hidden=(self.root.resolve(),))
-        if not self.settings.sandbox:
+        self.options = replace(RunTwoProcesses(config=self.config).options(), hidden=(self.root.resolve(),))
+        if not self.options.sandbox:
             self.log.warning("The students' code runs WITHOUT a sandbox, as you asked; every result says so")
         self.proved = False
         with self.progress_class(self.log) as self.progress:
@@ -169,49 +169,48 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
 
     def _grade(self, student: str, *, is_new: bool, is_held: bool) -> str:
         """Grades a submission if need be; says whether it was new, changed or unchanged."""
-        target = self.root / STAGED / student / self.assignment
+        folder = self.root / STAGED / student / self.assignment
         recognise = Recogniser(self.templates)
-        staged = stage(self._handed_in_by(student), self.assignment, target, list(self.templates), recognise)
+        staged = stage(self._handed_in_by(student), self.assignment, folder, list(self.templates), recognise)
         self.jobs = self._jobs(student, staged)
-        mark = "\n".join([*(mark_of(job, self.settings) for job in self.jobs.values()), staged.timestamp])
+        marks = {name: mark_of(job, self.options) for name, job in self.jobs.items()}
+        mark = "\n".join([*marks.values(), staged.timestamp])
         before = self.store.mark(student, self.assignment)
         same = is_held and before == mark
         if same and not self.force:
             self.progress.advance(len(self.jobs))
             return "unchanged"
         self.progress.submission(student)
-        self.bundles = {name: self._run(job, again=self.force) for name, job in self.jobs.items()}
+        staged.write()
+        self.bundles = {name: self._run(job, marks[name]) for name, job in self.jobs.items()}
         complete = len(self.jobs) == len(self.templates) and not any(b.ungraded for b in self.bundles.values())
         self._tell_nbgrader(student, staged, mark if complete else "")
-        remove(target.parent)
+        remove(folder.parent)
         return "new" if is_new else "graded again" if same else "changed" if before else "taken up again"
 
-    def _jobs(self, student: str, staged: Staged) -> dict[str, Job]:
+    def _jobs(self, student: str, staged: Staged) -> dict[str, GradingJob]:
         """What is to be run of a submission, by notebook."""
-        jobs: dict[str, Job] = {}
+        jobs: dict[str, GradingJob] = {}
         for name, template in self.templates.items():
             if not fnmatchcase(name, self.coursedir.notebook_id):
                 continue
-            arrived = arrive(staged.notebooks[name], template)
-            about_all = () if jobs else staged.remarks  # told once
-            jobs[name] = Job(
+            rebuilt = arrive(staged.notebooks[name], template)
+            if not jobs:  # what concerns the whole submission is told once
+                rebuilt = replace(rebuilt, remarks=(*rebuilt.remarks, *staged.remarks))
+            jobs[name] = GradingJob(
+                **vars(rebuilt),
                 key=Key(student, self.assignment, name),
-                notebook=arrived.rebuilt.notebook,
-                remarks=(*arrived.rebuilt.remarks, *about_all),
                 seed=exam_seed(self.root, student, self.assignment),
-                arrival=arrived.arrival,
                 files=staged.folder,
                 digest=staged.digest,
-                not_taken=arrived.rebuilt.not_taken,
-                lost_names=arrived.rebuilt.lost_names,
             )
         return jobs
 
-    def _run(self, job: Job, *, again: bool) -> Bundle:
+    def _run(self, job: GradingJob, mark: str) -> Bundle:
         self._prove_once()
 
         say = partial(self.progress.say, job.key.student, job.key.notebook)
-        bundle = grade_notebook(job, store=self.store, settings=self.settings, progress=say, again=again)
+        bundle = grade_notebook(job, store=self.store, options=self.options, mark=mark, progress=say, again=self.force)
         for remark in bundle.remarks:
             self.log.warning("%s, %s: %s", job.key.student, job.key.notebook, remark)
         self.progress.advance(1)
@@ -222,7 +221,7 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         if self.proved:
             return
         try:
-            prove(self._source, self.config, self.settings, say=partial(self.progress.say, "", ""))
+            prove(self._source, self.config, self.options, say=partial(self.progress.say, "", ""))
         except (SandboxUnavailable, MachineFault, CannotStore):
             raise
         except Exception as error:

@@ -32,6 +32,7 @@ from nbgrader.utils import parse_utc
 from sqlalchemy.exc import OperationalError
 from traitlets.config import Config
 
+from autograder.course.cells import grade_id, judges, marks
 from autograder.engine.grader import pages
 from autograder.engine.grader.store import Store
 
@@ -157,8 +158,7 @@ class HideTests(ClearHiddenTests):  # type: ignore[misc]
 
     def preprocess_cell(self, cell: NotebookNode, resources: Resources, index: int) -> tuple[NotebookNode, Resources]:
         """Clears a cell if it is one of the course's tests."""
-        marks = cell.metadata.get("nbgrader", {})
-        if marks.get("grade") and not marks.get("solution"):
+        if judges(cell):
             return super().preprocess_cell(cell, resources, index)  # type: ignore[no-any-return]
         return cell, resources
 
@@ -170,14 +170,13 @@ class ShowGrades(NbGraderPreprocessor):  # type: ignore[misc]
         """Fills in the cells, and the total."""
         grades: PageGrades = resources["pset4"]["grades"]
         for cell in nb.cells:
-            marks = cell.metadata.get("nbgrader", {})
-            name = marks.get("grade_id", "")
-            if marks.get("grade") or marks.get("task"):
+            about, name = marks(cell), grade_id(cell)
+            if about.get("grade") or about.get("task"):
                 if name not in grades.cells:
                     raise LookupError(f"the database holds no grade of the cell {name!r}; run nbgrader autograde again")
-                marks["score"], marks["points"] = grades.cells[name].shown, grades.cells[name].most
-            if marks.get("solution") or marks.get("task"):
-                marks["comment"] = grades.comments.get(name)
+                about["score"], about["points"] = grades.cells[name].shown, grades.cells[name].most
+            if about.get("solution") or about.get("task"):
+                about["comment"] = grades.comments.get(name)
         score, most = grades.total
         resources["nbgrader"].update(score=score, max_score=most, late_penalty=grades.late_penalty)
         return nb, resources

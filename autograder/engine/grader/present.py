@@ -10,42 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autograder.course.cells import exercise_of, grade_id, points_of
 from autograder.engine.grader.store import Bundle, Output
 from autograder.exams.verdict import Verdict
 
 Json = dict[str, Any]
-
-TEST_SUFFIX = "_test"
-
-
-def exercise_of(cell: Mapping[str, Any]) -> str:
-    """The exercise that a hidden test cell examines, or "" for every other cell."""
-    nbgrader = cell.get("metadata", {}).get("nbgrader", {})
-    grade_id = str(nbgrader.get("grade_id", ""))
-    is_test = cell["cell_type"] == "code" and nbgrader.get("grade") and not nbgrader.get("solution")
-    return grade_id.removesuffix(TEST_SUFFIX) if is_test and grade_id.endswith(TEST_SUFFIX) else ""
-
-
-def grade_id(cell: Mapping[str, Any]) -> str:
-    """The cell's nbgrader id, or ""."""
-    return str(cell.get("metadata", {}).get("nbgrader", {}).get("grade_id", ""))
-
-
-def is_written(cell: Mapping[str, Any]) -> bool:
-    """Whether a cell is an answer in words, which a human grades."""
-    nbgrader = cell.get("metadata", {}).get("nbgrader", {})
-    return bool(nbgrader.get("grade") and nbgrader.get("solution"))
-
-
-def is_students(cell: Mapping[str, Any]) -> bool:
-    """Whether a cell is the student's own, or the place of an answer, even where none was given."""
-    about = cell.get("metadata", {})
-    return bool(about.get("nbgrader", {}).get("solution")) or about.get("pset4", {}).get("origin") == "student"
-
-
-def cell_name(notebook: Mapping[str, Any], place: int) -> str:
-    """How a cell is called in remarks: by its id, or by its number counting from 1."""
-    return grade_id(notebook["cells"][place]) or f"number {place + 1}"
 
 
 def displayed(outputs: Sequence[Mapping[str, Any]]) -> list[Output]:
@@ -101,7 +70,7 @@ def _presented(cell: Mapping[str, Any], place: int, bundle: Bundle) -> Json:
         words = f"{exercise} is not graded yet: {bundle.ungraded[exercise]}. A human will look at it.\n"
         return _left_open({**cell, "execution_count": None, "outputs": [_stream(words)]}, bundle.ungraded[exercise])
     if exercise and exercise in bundle.verdicts:
-        outputs = verdict_outputs(bundle.verdicts[exercise], float(cell["metadata"]["nbgrader"].get("points", 0)))
+        outputs = verdict_outputs(bundle.verdicts[exercise], points_of(cell))
     return {**cell, "execution_count": None, "outputs": outputs}
 
 

@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from autograder.course.cells import grade_id
 from autograder.exams.verdict import PropertyResult, Verdict
 
 FORMAT = 2
@@ -115,13 +116,9 @@ def fingerprint(notebook: Mapping[str, Any], *, seed: int, sandboxed: bool, cond
         sandboxed: Whether its code runs in the sandbox.
         conditions: Whatever else must be the same for a stored result to stand.
     """
-    cells = [[cell["cell_type"], cell["source"], _grade_id(cell)] for cell in notebook["cells"]]
+    cells = [[cell["cell_type"], cell["source"], grade_id(cell)] for cell in notebook["cells"]]
     text = json.dumps([FORMAT, cells, seed, sandboxed, dict(conditions)], sort_keys=True, default=str)
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _grade_id(cell: Mapping[str, Any]) -> str:
-    return str(cell.get("metadata", {}).get("nbgrader", {}).get("grade_id", ""))
 
 
 class Store:
