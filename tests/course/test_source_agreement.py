@@ -233,10 +233,11 @@ def change_on_disk(course: Path, change: Change) -> None:
     nbformat.write(notebook, path)
 
 
-def test_nbgrader_releases_nothing_and_says_why_in_one_line(course: Path) -> None:
+def test_nbgrader_releases_nothing_and_says_why_in_one_line(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change_on_disk(course, points(TEST, 9))
-    own_source = f"--CourseDirectory.source_directory={course / 'source'}"
-    assert Course(course).nbgrader("generate_assignment", folders.ASSIGNMENT, own_source) == 1
+    shutil.copy(folders.COURSE / "nbgrader_config.py", course)
+    monkeypatch.setattr(course_module, "COURSE", course)
+    assert Course(course).nbgrader("generate_assignment", folders.ASSIGNMENT) == 1
     sentence = f"{NAME}.ipynb: the cell '{TEST}' is worth 9 points, its exam 2;"
     log = Course(course).log.read_text()
     assert any("| ERROR]" in line and sentence in line for line in log.splitlines()), log[-2000:]
