@@ -34,7 +34,7 @@ from traitlets.config import Config
 
 from autograder.course.cells import grade_id, judges, marks
 from autograder.engine.grader import pages
-from autograder.engine.grader.store import Store
+from autograder.engine.grader.store import CannotStore, Store
 
 Resources = dict[str, Any]
 
@@ -254,6 +254,8 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
                     self.run_pre_convert_hook()
                     self._submission(gradebook, store, student)
                     self.run_post_convert_hook()
+        except CannotStore as error:
+            self._fail(str(error))
         except OperationalError as error:
             self._fail(
                 f"nbgrader's database cannot be read ({error.orig}); if nbgrader is new, run nbgrader db upgrade"
