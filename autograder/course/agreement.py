@@ -303,11 +303,8 @@ def _written(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
         yield f"the written answer {exercise.id!r} is missing; add it, or remove it from autograder/contract.py."
     elif cell.kind != "markdown" or not (cell.grade and cell.solution):
         yield f"the cell {exercise.id!r} must be a markdown cell of the kind 'Manually graded answer'; mark it so."
-    elif cell.points != exercise.points:
-        yield (
-            f"the cell {exercise.id!r} is worth {cell.points!r} points, in autograder/contract.py {exercise.points:g}; "
-            "make both the same."
-        )
+    else:
+        yield from _worth(cell, exercise)
 
 
 def _code(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
@@ -319,8 +316,13 @@ def _code(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
     test = known.get(f"{exercise.id}{TEST}")
     if not exercise.points and (test or exercise.id in EXAMS):
         yield f"{exercise.id!r} has points of its own, but none in autograder/contract.py; give it some there."
-    if exercise.points and test and test.points != exercise.points:
+    if exercise.points and test:
+        yield from _worth(test, exercise)
+
+
+def _worth(cell: Cell, exercise: Exercise) -> Iterator[str]:
+    if cell.points != exercise.points:
         yield (
-            f"the cell {test.id!r} is worth {test.points!r} points, in autograder/contract.py {exercise.points:g}; "
+            f"the cell {cell.id!r} is worth {cell.points!r} points, in autograder/contract.py {exercise.points:g}; "
             "make both the same."
         )

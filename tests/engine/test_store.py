@@ -144,7 +144,10 @@ def test_a_row_that_cannot_be_read_counts_as_absent_for_everybody(tmp_path: Path
 
 
 @pytest.mark.parametrize("sign", ["x", "😀", "\x00", '"', "\n"])
-def test_outputs_that_are_too_large_are_left_out_before_a_verdict_is(tmp_path: Path, sign: str) -> None:
+def test_outputs_that_are_too_large_are_left_out_before_a_verdict_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    monkeypatch.setattr(module, "MAX_BUNDLE", 1_000_000)
     huge = replace(BUNDLE, outputs={0: [{"text": sign * module.MAX_BUNDLE}], 1: [{"text": "small"}]})
     Store(tmp_path).save(huge)
     stored = Store(tmp_path).load(KEY)

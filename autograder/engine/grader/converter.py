@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, NbGraderException
+from nbgrader.utils import rmtree
 from traitlets import Type
 
 from autograder.course.agreement import Disagreement, refuse_disagreements
@@ -31,11 +31,10 @@ from autograder.engine.grader.proof import MachineFault, prove
 from autograder.engine.grader.run import GradingJob, grade_notebook, mark_of
 from autograder.engine.grader.sandbox import SandboxUnavailable
 from autograder.engine.grader.seeds import exam_seed
-from autograder.engine.grader.staging import Staged, remove, stage, students
+from autograder.engine.grader.staging import Staged, is_meant, remove, stage, students
 from autograder.engine.grader.store import FOLDER, Bundle, CannotStore, Key, Store
-from autograder.engine.grader.submissions import Recogniser, Template, arrive, expected_notebooks, load_template
+from autograder.engine.grader.submissions import Recogniser, Template, arrive, load_template
 from autograder.engine.grader.verdicts import RunTwoProcesses
-from autograder.engine.wire.limits import MEGABYTE
 from pset4.files.assets import AssetError
 
 STAGED = f"{FOLDER}/staged"
@@ -99,11 +98,11 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
 
     def _load_templates(self) -> dict[str, Template]:
         source = self._source
-        names = expected_notebooks(source)
-        if not names:
+        paths = sorted(source.glob("*.ipynb"))
+        if not paths:
             self._refuse(f"there is no source notebook in {source}: is {self.assignment!r} the assignment's name?")
         refuse_disagreements(source)
-        return {name: load_template(source / f"{name}.ipynb", self.config) for name in names}
+        return {path.stem: load_template(path, self.config) for path in paths}
 
     @property
     def _source(self) -> Path:
@@ -115,11 +114,11 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
 
     def init_notebooks(self) -> None:
         """Lists every student with a folder, whatever is in it. Stock nbgrader passes over those without notebooks."""
-        wanted, without = self.coursedir.student_id, str(self.coursedir.student_id_exclude).split(",")
-        found = students(self._handed_in_by("x").parent)
-        self.waiting = [name for name in found if (name == wanted or fnmatchcase(name, wanted)) and name not in without]
+        submitted = self._handed_in_by("x").parent
+        self.waiting = [name for name in students(submitted) if is_meant(name, self.coursedir)]
         if not self.waiting:
-            self._refuse(f"there is nothing to grade: {self._handed_in_by('x').parent} has no folder of {wanted!r}")
+            wanted = self.coursedir.student_id
+            self._refuse(f"there is nothing to grade: {submitted} has no folder of {wanted!r}")
         self.progress.begin(len(self.waiting) * len(self.templates))
 
     def convert_notebooks(self) -> None:
@@ -244,13 +243,8 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         for name in self.jobs:
             (folder / f"{name}.ipynb").unlink(missing_ok=True)
         if folder.exists() and len(self.jobs) == len(self.templates):
-            _remove_tree(folder)
+            rmtree(str(folder))
         return True
-
-
-def _disk_is_full(error: Exception, course: Path) -> bool:
-    """Whether an error comes of that; the database's and nbgrader's own do not say so."""
-    return (isinstance(error, OSError) and error.errno in FULL) or shutil.disk_usage(course).free < MEGABYTE
 
 
 def _first(bundle: Bundle) -> str:
@@ -298,16 +292,6 @@ def clear_scores(db_url: str, course: str, assignment: str, student: str, notebo
                 for grade in notebook.grades:
                     grade.auto_score, grade.needs_manual_grade = None, True
         gradebook.db.commit()
-
-
-def _remove_tree(folder: Path) -> None:
-    """Removes a folder of nbgrader's, whose files are read-only."""
-    for root, _folders, names in os.walk(folder):
-        for name in names:
-            path = Path(root, name)
-            if not path.is_symlink():
-                path.chmod(0o600)
-    shutil.rmtree(folder)
 
 
 def _flush(path: Path) -> None:

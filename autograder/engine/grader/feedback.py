@@ -34,6 +34,7 @@ from traitlets.config import Config
 
 from autograder.course.cells import grade_id, judges, marks
 from autograder.engine.grader import pages
+from autograder.engine.grader.staging import is_meant, students
 from autograder.engine.grader.store import CannotStore, Store
 
 Resources = dict[str, Any]
@@ -212,37 +213,20 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
     def init_notebooks(self) -> None:
         """Finds the graded submissions by their folders' names; in nbgrader's patterns, brackets mean something."""
         course = self.coursedir
-        left_out = set(course.student_id_exclude.split(",")) if course.student_id_exclude else set()
-        folders = self._folders(course.autograded_directory)
+        graded = Path(course.format_path(course.autograded_directory, "x", course.assignment_id)).parents[1]
+        folders = {student: graded / student / course.assignment_id for student in students(graded)}
+        # Links are left out: they would bring in what was never graded.
         self._students = {
             student: folder
-            for student, folder in sorted(folders.items())
-            if _selected(student, course.student_id) and student not in left_out
+            for student, folder in folders.items()
+            if is_meant(student, course) and folder.is_dir() and not (folder.is_symlink() or folder.parent.is_symlink())
         }
-        self._left_out = left_out
         if not self._students:
             self._fail(f"no graded submission of {course.assignment_id!r} was found for {course.student_id!r}")
 
     def _fail(self, reason: str) -> None:
         self.log.error("%s", reason)
         raise NbGraderException(reason)
-
-    def _folders(self, step: str) -> dict[str, Path]:
-        """Folders of the assignment by student. Links are left out: they would bring in what was never graded."""
-        course, sign = self.coursedir, "\0"
-        before, after = course.format_path(step, sign, course.assignment_id).split(sign)
-        root, _, start = before.rpartition(os.sep)
-        end, _, below = after.partition(os.sep)
-        found = {}
-        for entry in sorted(os.scandir(root), key=lambda entry: entry.name) if Path(root).is_dir() else ():
-            name = entry.name
-            if not (name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end)):
-                continue
-            student = name[len(start) : len(name) - len(end)]
-            folder = Path(root, name, below)
-            if folder.is_dir() and not any(p.is_symlink() for p in (Path(root, name), folder)):
-                found[student] = folder
-        return found
 
     def convert_notebooks(self) -> None:
         """Every submission in turn."""
@@ -270,8 +254,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
             known = {submission.student.id for submission in gradebook.assignment_submissions(course.assignment_id)}
         except MissingEntry:
             self._fail(f"nbgrader's database knows no assignment {course.assignment_id!r}")
-        wanted = {s for s in known if _selected(s, course.student_id)} - self._left_out
-        return sorted(wanted | set(self._students))
+        return sorted({student for student in known if is_meant(student, course)} | set(self._students))
 
     def _submission(self, gradebook: Any, store: Store, student: str) -> None:
         assignment = self.coursedir.assignment_id
@@ -287,7 +270,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
         folder = self._students.get(student)
         names = set(stored) | {path.stem for path in folder.glob("*.ipynb")} if folder else set(stored)
         self.notebooks = sorted(str((folder or destination) / f"{name}.ipynb") for name in names)
-        for name in sorted(name for name in names if _selected(name, self.coursedir.notebook_id)):
+        for name in sorted(name for name in names if fnmatch.fnmatchcase(name, self.coursedir.notebook_id)):
             try:
                 if folder is None or name not in stored:
                     raise LookupError(f"there is no {'graded notebook' if folder is None else 'grade in the database'}")
@@ -337,11 +320,6 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
         except (OSError, ValueError, OverflowError):
             return
         replace(destination / "timestamp.txt", content, mode=int(str(self.permissions), 8))
-
-
-def _selected(name: str, wanted: str) -> bool:
-    """Whether a name is meant, literally or by a pattern."""
-    return name == wanted or fnmatch.fnmatchcase(name, wanted)
 
 
 def read_regular(path: Path, *, most: int = 256_000_000, only: int = -1) -> bytes:

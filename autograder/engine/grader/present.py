@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nbformat.v4 import new_markdown_cell, new_output
+
 from autograder.course.cells import exercise_of, grade_id, points_of
 from autograder.engine.grader.store import Bundle, Output
 from autograder.exams.verdict import Verdict
@@ -26,10 +28,6 @@ def _display(output: Mapping[str, Any]) -> Output:
     return {"output_type": "display_data", "data": output["data"], "metadata": output.get("metadata", {})}
 
 
-def _stream(text: str) -> Output:
-    return {"output_type": "stream", "name": "stdout", "text": text}
-
-
 def verdict_outputs(verdict: Verdict, max_points: float) -> list[Output]:
     """What a hidden test cell shows: the report, and the points as its result.
 
@@ -38,13 +36,10 @@ def verdict_outputs(verdict: Verdict, max_points: float) -> list[Output]:
         max_points: What the notebook's cell is worth; nbgrader refuses a score above it.
     """
     points = float(min(max(verdict.points, 0.0), max_points))
-    result = {
-        "output_type": "execute_result",
-        "execution_count": None,
-        "data": {"text/plain": repr(points)},
-        "metadata": {},
-    }
-    return [_stream(verdict.report() + "\n"), result]
+    return [
+        new_output("stream", text=verdict.report() + "\n"),
+        new_output("execute_result", {"text/plain": repr(points)}),
+    ]
 
 
 def present(notebook: Mapping[str, Any], bundle: Bundle) -> Json:
@@ -68,7 +63,9 @@ def _presented(cell: Mapping[str, Any], place: int, bundle: Bundle) -> Json:
     outputs = list(bundle.outputs.get(place, ()))
     if exercise in bundle.ungraded:
         words = f"{exercise} is not graded yet: {bundle.ungraded[exercise]}. A human will look at it.\n"
-        return _left_open({**cell, "execution_count": None, "outputs": [_stream(words)]}, bundle.ungraded[exercise])
+        return _left_open(
+            {**cell, "execution_count": None, "outputs": [new_output("stream", text=words)]}, bundle.ungraded[exercise]
+        )
     if exercise and exercise in bundle.verdicts:
         outputs = verdict_outputs(bundle.verdicts[exercise], points_of(cell))
     return {**cell, "execution_count": None, "outputs": outputs}
@@ -83,9 +80,7 @@ def _left_open(cell: Json, reason: str) -> Json:
 def _remarks_cell(bundle: Bundle, remarks: Sequence[str]) -> Json:
     """Remarks hold words from the submission: they are shown as preformatted text, which no renderer executes."""
     lines = "\n".join(f"    - {' '.join(remark.split())}" for remark in remarks)
-    return {
-        "cell_type": "markdown",
-        "id": "grading-remarks",
-        "metadata": {"deletable": False, "editable": False, "pset4": {"origin": "remarks"}},
-        "source": f"**While grading** (status: {bundle.status})\n\n{lines}",
-    }
+    source = f"**While grading** (status: {bundle.status})\n\n{lines}"
+    metadata = {"deletable": False, "editable": False, "pset4": {"origin": "remarks"}}
+    cell: Json = new_markdown_cell(source, id="grading-remarks", metadata=metadata)
+    return cell

@@ -15,11 +15,13 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import parse_utc
 
 from autograder.engine.wire.limits import MEGABYTE
@@ -422,3 +424,9 @@ def students(submitted: Path) -> list[str]:
         return sorted(path.name for path in submitted.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError:
         return []
+
+
+def is_meant(student: str, coursedir: CourseDirectory) -> bool:
+    """Whether nbgrader's options mean a student: by the id itself or by a pattern, and not left out by name."""
+    wanted, without = coursedir.student_id, str(coursedir.student_id_exclude).split(",")
+    return (student == wanted or fnmatchcase(student, wanted)) and student not in without

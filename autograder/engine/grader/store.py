@@ -27,7 +27,7 @@ VERSION = 3
 """Of the tables. A file of another version is nobody's results."""
 FOLDER = "results"
 DATABASE = "results.db"
-MAX_BUNDLE = 8_000_000
+MAX_BUNDLE = 40_000_000
 MAX_REMARKS = 60
 MAX_REMARK = 500
 WAIT_SECONDS = 30.0

@@ -127,8 +127,3 @@ def _signs(template: Template) -> _Signs:
         answers={grade_id(cell): text for cell, text in zip(cells, texts, strict=True) if marks(cell).get("solution")},
         names=frozenset[str]().union(*template.names.values()),
     )
-
-
-def expected_notebooks(source: Path) -> list[str]:
-    """Names of the assignment's notebooks, without ".ipynb"."""
-    return sorted(path.stem for path in source.glob("*.ipynb"))
