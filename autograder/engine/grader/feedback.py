@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
 import re
-import secrets
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -36,6 +33,7 @@ from autograder.course.cells import grade_id, judges, marks
 from autograder.engine.grader import pages
 from autograder.engine.grader.staging import is_meant, students
 from autograder.engine.grader.store import CannotStore, Store
+from autograder.engine.grader.whole_files import read_regular, write_whole
 
 Resources = dict[str, Any]
 
@@ -310,7 +308,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
         self.log.info("Writing %s", page)
         text, _ = self.exporter.from_notebook_node(notebook, resources=resources)
         page.parent.mkdir(parents=True, exist_ok=True)
-        replace(page, text.encode("utf-8", "replace"), mode=int(str(self.permissions), 8))
+        write_whole(page, text.encode("utf-8", "replace"), mode=int(str(self.permissions), 8))
 
     def _keep_timestamp(self, folder: Path, destination: Path) -> None:
         """`nbgrader release_feedback` wants the time of hand-in beside the pages. No other file goes there."""
@@ -319,21 +317,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
             parse_utc(content.decode().strip())
         except (OSError, ValueError, OverflowError):
             return
-        replace(destination / "timestamp.txt", content, mode=int(str(self.permissions), 8))
-
-
-def read_regular(path: Path, *, most: int = 256_000_000, only: int = -1) -> bytes:
-    """A file's bytes, or only so many of them; links are not followed.
-
-    Raises:
-        OSError: If it is a link, a pipe or a device, cannot be read, or is too large.
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > most:
-            raise OSError(f"{path.name} is no regular file of at most {most:,} bytes")
-        return file.read(only)
+        write_whole(destination / "timestamp.txt", content, mode=int(str(self.permissions), 8))
 
 
 def _mark_of(page: Path) -> Sequence[str]:
@@ -344,27 +328,6 @@ def _mark_of(page: Path) -> Sequence[str]:
         return ()
     found = _MARK.search(start)
     return re.findall(r"[0-9a-f]{64}", found[0]) if found else ()
-
-
-def replace(path: Path, content: bytes, *, mode: int) -> None:
-    """Writes a file that appears whole or not at all, and clears away what an interrupted run has left."""
-    for left in _drafts(path):
-        left.unlink(missing_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(mode)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _drafts(path: Path) -> Iterator[Path]:
-    names = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.draft")
-    return (other for other in path.parent.iterdir() if names.fullmatch(other.name))
 
 
 def install() -> None:
