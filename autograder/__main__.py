@@ -140,6 +140,8 @@ def main() -> None:
         sys.exit(run(command_line().parse_args()))
     except (Disagreement, CannotStore) as reason:
         sys.exit(str(reason))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -284,7 +284,7 @@ def _contract(name: str, cells: Sequence[Cell], known: Mapping[str, Cell]) -> It
         exercise_id = cell.exercise or cell.id
         if (cell.grade or cell.solution or cell.exercise) and exercise_id not in expected:
             yield (
-                f"the cell {cell.id!r} belongs to no exercise of this notebook in autograder/contract.py; "
+                f"the cell {cell.id!r} belongs to no exercise of this notebook in autograder/course/contract.py; "
                 f"add {exercise_id!r} there, or remove the cell's nbgrader mark."
             )
 
@@ -294,13 +294,16 @@ def _borrowed(cells: Sequence[Cell]) -> Iterator[str]:
     homes = {exercise.id: exercise.notebook for exercise in EXERCISES}
     for cell in cells:
         if home := homes.get(cell.exercise or cell.id):
-            yield f"the cell {cell.id!r} belongs to {home}.ipynb by autograder/contract.py; remove this copy of it."
+            yield (
+                f"the cell {cell.id!r} belongs to {home}.ipynb by autograder/course/contract.py; "
+                "remove this copy of it."
+            )
 
 
 def _written(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
     cell = known.get(exercise.id)
     if cell is None:
-        yield f"the written answer {exercise.id!r} is missing; add it, or remove it from autograder/contract.py."
+        yield f"the written answer {exercise.id!r} is missing; add it, or remove it from autograder/course/contract.py."
     elif cell.kind != "markdown" or not (cell.grade and cell.solution):
         yield f"the cell {exercise.id!r} must be a markdown cell of the kind 'Manually graded answer'; mark it so."
     else:
@@ -312,10 +315,10 @@ def _code(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
 
     endings = ("", CHECK, TEST) if exercise.points else ("", CHECK)
     for missing in (f"{exercise.id}{ending}" for ending in endings if f"{exercise.id}{ending}" not in known):
-        yield f"the cell {missing!r} is missing; add it, or remove {exercise.id!r} from autograder/contract.py."
+        yield f"the cell {missing!r} is missing; add it, or remove {exercise.id!r} from autograder/course/contract.py."
     test = known.get(f"{exercise.id}{TEST}")
     if not exercise.points and (test or exercise.id in EXAMS):
-        yield f"{exercise.id!r} has points of its own, but none in autograder/contract.py; give it some there."
+        yield f"{exercise.id!r} has points of its own, but none in autograder/course/contract.py; give it some there."
     if exercise.points and test:
         yield from _worth(test, exercise)
 
@@ -323,6 +326,6 @@ def _code(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
 def _worth(cell: Cell, exercise: Exercise) -> Iterator[str]:
     if cell.points != exercise.points:
         yield (
-            f"the cell {cell.id!r} is worth {cell.points!r} points, in autograder/contract.py {exercise.points:g}; "
-            "make both the same."
+            f"the cell {cell.id!r} is worth {cell.points!r} points, "
+            f"in autograder/course/contract.py {exercise.points:g}; make both the same."
         )

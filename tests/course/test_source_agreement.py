@@ -119,13 +119,13 @@ CASES = {
     "hidden tests in a cell that nbgrader does not know": (added(new_code_cell(hidden("1 / 0"))), "holds hidden tests"),
     "more points in the notebook": (points(TEST, 9), "'p3b_update_test' is worth 9 points, its exam 2"),
     "fewer points in the notebook": (points(TEST, 1.5), "'p3b_update_test' is worth 1.5 points, its exam 2"),
-    "points that the contract does not give": (points(TEST, 9), "worth 9 points, in autograder/contract.py 2"),
+    "points that the contract does not give": (points(TEST, 9), "worth 9 points, in autograder/course/contract.py 2"),
     "points that are no number": (points(TEST, None), "'p3b_update_test' is worth None points; give a number"),
     "points that are not finite": (points(TEST, float("nan")), "'p3b_update_test' is worth nan points"),
     "points below zero": (points(TEST, -2), "'p3b_update_test' is worth -2 points; give a number of at least 0"),
     "no points at all": (lambda notebook: cell_of(notebook, TEST).metadata.nbgrader.pop("points"), "worth None points"),
     "a check with points": (points(CHECK, 1), "'p3b_update_check' is worth 1 points, a visible check 0"),
-    "written points": (points("p3c_boundaries", 3), "'p3c_boundaries' is worth 3 points, in autograder/contract.py 4"),
+    "written points": (points("p3c_boundaries", 3), "is worth 3 points, in autograder/course/contract.py 4"),
     "a written answer that is not graded": (flags("p3c_boundaries", grade=False), "must be a markdown cell"),
     "a written answer in a code cell": (
         lambda notebook: cell_of(notebook, "p3c_boundaries").update(cell_type="code"),
@@ -164,7 +164,7 @@ CASES = {
     "graded text that is no answer": (added(MARKDOWN_TEST), "nbgrader would give everybody full marks"),
     "an answer that no contract knows": (
         added(tagged(new_code_cell("x = 1"), "p3x_extra", solution=True)),
-        "'p3x_extra' belongs to no exercise of this notebook in autograder/contract.py",
+        "'p3x_extra' belongs to no exercise of this notebook in autograder/course/contract.py",
     ),
     "an exercise of another notebook": (
         new_exercise("p1a_conv1d", "p1a_conv1d_test"),

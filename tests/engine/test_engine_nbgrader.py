@@ -5,16 +5,13 @@ from __future__ import annotations
 import copy
 import io
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +34,7 @@ from nbgrader.preprocessors import (
     OverwriteKernelspec,
     SaveAutoGrades,
 )
-from nbgrader_course import Course, find_alembic
+from nbgrader_course import Course, find_alembic, stop_after
 from rich.console import Console
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -53,7 +50,7 @@ from autograder.engine.grader.feedback import GenerateFeedback
 from autograder.engine.grader.plugs import use_two_processes
 from autograder.engine.grader.sandbox import SandboxUnavailable
 from autograder.engine.grader.seeds import SECRET_FILE
-from autograder.engine.grader.store import Bundle, Store
+from autograder.engine.grader.store import Store
 from autograder.exams import EXAMS
 
 ALL = {"s1_double": 5.0, "s2_total": 3.0}
@@ -238,17 +235,6 @@ def test_without_a_sandbox_nobody_is_graded_unless_asked_to(course: Course, monk
     assert "WITHOUT a sandbox" in course.autograded("ada").cells[0].source
 
 
-def grade_and_tell(course: Course, told: Connection) -> None:
-    save = Store.save
-
-    def telling(store: Store, bundle: Bundle) -> None:
-        save(store, bundle)
-        told.send("stored")
-
-    Store.save = telling  # type: ignore[method-assign]
-    course.convert(Autograde)
-
-
 CONFIG = """
 from autograder.engine.grader.feedback import GenerateFeedback
 from autograder.engine.grader.plugs import use_two_processes
@@ -327,21 +313,6 @@ def test_the_command_says_why_nobody_is_graded_and_that_it_was_interrupted(
     assert "every grade that was stored stands\nRun the same command again" in capsys.readouterr().out
 
 
-def kill_after(course: Course, stored: int, seconds: float) -> None:
-    """Grades in another process, and kills it with signal 9 shortly after it has stored something so many times."""
-    context = multiprocessing.get_context("fork")
-    listening, told = context.Pipe(duplex=False)
-    child = context.Process(target=grade_and_tell, args=(course, told))
-    child.start()
-    told.close()
-    for _ in range(stored):
-        assert listening.recv() == "stored"
-    time.sleep(seconds)
-    assert child.pid is not None
-    os.kill(child.pid, signal.SIGKILL)
-    child.join()
-
-
 def forget_results(course: Course, database: bytes) -> None:
     for name in ("autograded", "results"):
         shutil.rmtree(course.root / name, ignore_errors=True)
@@ -360,7 +331,7 @@ def check_kills(course: Course, moments: int) -> None:
     for _ in range(moments):
         forget_results(course, released)
         # Each notebook is stored four times: when it begins, after each of its two exams, and at its end.
-        kill_after(course, dice.randint(1, 11), dice.uniform(0, 0.2))
+        stop_after(course, dice.randint(1, 11), dice.uniform(0, 0.2), by=signal.SIGKILL)
         course.convert(Autograde)
         assert course.database() == undisturbed
         assert set(course.statuses().values()) == {GRADED}
