@@ -18,6 +18,7 @@ from typing import Any
 
 import nbformat
 
+from autograder.course.cells import CHECK, TEST, grade_id, marks
 from autograder.course.contract import EXERCISES, NOTEBOOKS, Exercise
 
 BEGIN, END = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
@@ -28,7 +29,6 @@ MARKERS = (
 )
 NEARLY = 0.85
 """How alike a line and a marker must be (difflib) to be taken for a misspelled one."""
-CHECK, TEST = "_check", "_test"
 AUTOTEST = "AUTOTEST"
 """nbgrader makes visible tests from comments that hold this word; only its own kernel would run them."""
 
@@ -135,14 +135,14 @@ def disagreements(name: str, notebook: Mapping[str, Any]) -> list[str]:
 
 def _disagreements(name: str, notebook: Mapping[str, Any]) -> Iterator[str]:
     for number, cell in enumerate(notebook["cells"], start=1):
-        yield from _markers(_name_of(cell, number), str(cell["source"]), bool(_grade_id(cell)))
+        yield from _markers(_name_of(cell, number), str(cell["source"]), bool(grade_id(cell)))
     marked = [cell for cell in notebook["cells"] if "nbgrader" in cell["metadata"]]
     cells = [_read(cell) for cell in marked]
-    for grade_id, times in Counter(cell.id for cell in cells).items():
-        if not grade_id:
+    for name_of_cell, times in Counter(cell.id for cell in cells).items():
+        if not name_of_cell:
             yield f"{times} cell(s) have nbgrader marks but no id; give each one in nbgrader's toolbar."
         elif times > 1:
-            yield f"the id {grade_id!r} stands on {times} cells; give each cell an id of its own."
+            yield f"the id {name_of_cell!r} stands on {times} cells; give each cell an id of its own."
     known = {cell.id: cell for cell in cells}
     for cell in cells:
         yield from _cell(cell, known)
@@ -152,19 +152,14 @@ def _disagreements(name: str, notebook: Mapping[str, Any]) -> Iterator[str]:
         yield from _borrowed(cells)
 
 
-def _grade_id(cell: Mapping[str, Any]) -> str:
-    return str(cell["metadata"].get("nbgrader", {}).get("grade_id", ""))
-
-
 def _name_of(cell: Mapping[str, Any], number: int) -> str:
-    grade_id = _grade_id(cell)
-    return f"the cell {grade_id!r}" if grade_id else f"cell number {number}"
+    return f"the cell {grade_id(cell)!r}" if grade_id(cell) else f"cell number {number}"
 
 
 def _read(cell: Mapping[str, Any]) -> Cell:
-    about = cell["metadata"]["nbgrader"]
+    about = marks(cell)
     return Cell(
-        id=str(about.get("grade_id", "")),
+        id=grade_id(cell),
         kind=cell["cell_type"],
         source=str(cell["source"]),
         grade=bool(about.get("grade")),
@@ -289,7 +284,7 @@ def _contract(name: str, cells: Sequence[Cell], known: Mapping[str, Cell]) -> It
         exercise_id = cell.exercise or cell.id
         if (cell.grade or cell.solution or cell.exercise) and exercise_id not in expected:
             yield (
-                f"the cell {cell.id!r} belongs to no exercise of this notebook in autograder/contract.py; "
+                f"the cell {cell.id!r} belongs to no exercise of this notebook in autograder/course/contract.py; "
                 f"add {exercise_id!r} there, or remove the cell's nbgrader mark."
             )
 
@@ -299,20 +294,20 @@ def _borrowed(cells: Sequence[Cell]) -> Iterator[str]:
     homes = {exercise.id: exercise.notebook for exercise in EXERCISES}
     for cell in cells:
         if home := homes.get(cell.exercise or cell.id):
-            yield f"the cell {cell.id!r} belongs to {home}.ipynb by autograder/contract.py; remove this copy of it."
+            yield (
+                f"the cell {cell.id!r} belongs to {home}.ipynb by autograder/course/contract.py; "
+                "remove this copy of it."
+            )
 
 
 def _written(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
     cell = known.get(exercise.id)
     if cell is None:
-        yield f"the written answer {exercise.id!r} is missing; add it, or remove it from autograder/contract.py."
+        yield f"the written answer {exercise.id!r} is missing; add it, or remove it from autograder/course/contract.py."
     elif cell.kind != "markdown" or not (cell.grade and cell.solution):
         yield f"the cell {exercise.id!r} must be a markdown cell of the kind 'Manually graded answer'; mark it so."
-    elif cell.points != exercise.points:
-        yield (
-            f"the cell {exercise.id!r} is worth {cell.points!r} points, in autograder/contract.py {exercise.points:g}; "
-            "make both the same."
-        )
+    else:
+        yield from _worth(cell, exercise)
 
 
 def _code(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
@@ -320,12 +315,17 @@ def _code(exercise: Exercise, known: Mapping[str, Cell]) -> Iterator[str]:
 
     endings = ("", CHECK, TEST) if exercise.points else ("", CHECK)
     for missing in (f"{exercise.id}{ending}" for ending in endings if f"{exercise.id}{ending}" not in known):
-        yield f"the cell {missing!r} is missing; add it, or remove {exercise.id!r} from autograder/contract.py."
+        yield f"the cell {missing!r} is missing; add it, or remove {exercise.id!r} from autograder/course/contract.py."
     test = known.get(f"{exercise.id}{TEST}")
     if not exercise.points and (test or exercise.id in EXAMS):
-        yield f"{exercise.id!r} has points of its own, but none in autograder/contract.py; give it some there."
-    if exercise.points and test and test.points != exercise.points:
+        yield f"{exercise.id!r} has points of its own, but none in autograder/course/contract.py; give it some there."
+    if exercise.points and test:
+        yield from _worth(test, exercise)
+
+
+def _worth(cell: Cell, exercise: Exercise) -> Iterator[str]:
+    if cell.points != exercise.points:
         yield (
-            f"the cell {test.id!r} is worth {test.points!r} points, in autograder/contract.py {exercise.points:g}; "
-            "make both the same."
+            f"the cell {cell.id!r} is worth {cell.points!r} points, "
+            f"in autograder/course/contract.py {exercise.points:g}; make both the same."
         )

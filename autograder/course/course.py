@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
+import logging
+import os
+import shutil
 import sys
+import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbgrader.apps.nbgraderapp import NbGraderApp
+from sqlalchemy.exc import SAWarning
+
 from autograder.course.agreement import refuse_disagreements
+from autograder.course.environment import environment
 from autograder.course.folders import ASSIGNMENT, COURSE, SOURCE
-from autograder.course.release import environment
+from autograder.engine.grader.converter import HumanNeeded
+
+NEEDS_A_HUMAN = 3
+MAX_LOG_SHOWN = 4_000
 
 
 @dataclass(frozen=True)
@@ -33,40 +45,81 @@ class Course:
         """Folder of the released notebooks."""
         return self.root / "release" / ASSIGNMENT
 
-    def nbgrader(self, *arguments: str) -> int:
-        """Runs an nbgrader command and returns its exit status; 1 means that some submissions failed.
+    @property
+    def log(self) -> Path:
+        """File to which nbgrader's log is appended."""
+        return self.root / "nbgrader.log"
 
-        What nbgrader prints is appended to `nbgrader.log` in the course's root.
+    def nbgrader(self, command: str, *arguments: str) -> int:
+        """Runs an nbgrader command in this process, as if typed in `autograder/`; what it logs goes to `log` alone.
 
         Args:
-            *arguments: The command and its options.
+            command: Its name.
+            *arguments: Its arguments and options.
+
+        Returns:
+            Its exit status; in the place of nbgrader's 1, 3 where everybody is graded as far as this machine can, and
+            somebody waits for a human.
         """
-        options = [f"--CourseDirectory.root={self.root}", f"--CourseDirectory.source_directory={COURSE / 'source'}"]
-        command = [sys.executable, "-m", "nbgrader", *arguments, *options]
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "nbgrader.log").open("a", encoding="utf-8") as log:
-            running = subprocess.Popen(command, cwd=COURSE, env=environment(), stdout=log, stderr=log)
+        options = [
+            f"--CourseDirectory.root={self.root.resolve()}",
+            f"--CourseDirectory.source_directory={COURSE / 'source'}",
+            f"--NbGrader.logfile={self.log.resolve()}",
+        ]
+        # nbgrader starts `alembic` by its name alone; it stands beside this Python.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        app = NbGraderApp()
+        with environment({"PATH": path}), contextlib.chdir(COURSE), warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # nbgrader's own way with its database; nobody can act on it
             try:
-                return running.wait()
-            except KeyboardInterrupt:
-                # Ctrl-C reaches the command, too: it ends in good order, by itself.
-                return running.wait()
+                app.initialize([command, *options, *arguments])
+                app.subapp.log.handlers[0].setLevel(logging.CRITICAL + 1)  # the terminal
+                app.subapp.start()
+            except SystemExit as ended:
+                # nbgrader's commands make status 1 of whatever their converter raises.
+                return NEEDS_A_HUMAN if isinstance(ended.__context__, HumanNeeded) else int(ended.code or 0)
+            finally:
+                app.reset()
+        return 0
 
     def release(self) -> None:
         """`nbgrader generate_assignment`.
 
         Raises:
             Disagreement: If a source notebook, the exams and the contract do not agree.
-            RuntimeError: If nbgrader refuses a source notebook.
+            RuntimeError: If nbgrader refuses a source notebook; its own words are in the message.
         """
         refuse_disagreements(SOURCE)
         if self.nbgrader("generate_assignment", ASSIGNMENT, "--force"):
-            raise RuntimeError(f"nbgrader generate_assignment failed; its log is {self.root / 'nbgrader.log'}")
+            said = self.log.read_text(encoding="utf-8")[-MAX_LOG_SHOWN:]
+            raise RuntimeError(f"nbgrader generate_assignment failed:\n{said}")
 
     def autograde(self, *options: str) -> int:
-        """`nbgrader autograde`; submissions that cannot be graded leave exit status 1 and do not stop the others."""
+        """`nbgrader autograde`: 0 if everybody is graded, 3 if somebody needs a human, 1 if grading refused."""
         return self.nbgrader("autograde", ASSIGNMENT, *options)
 
     def feedback(self) -> int:
         """`nbgrader generate_feedback`."""
         return self.nbgrader("generate_feedback", ASSIGNMENT)
+
+
+def release_into(folder: Path) -> list[Path]:
+    """Writes the students' notebooks, made from `autograder/source/`, into a folder.
+
+    Args:
+        folder: Notebooks of the same name are replaced there.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        Disagreement: If a source notebook, the exams and the contract do not agree.
+        RuntimeError: If nbgrader refuses a source notebook; its own words are in the message.
+    """
+    with tempfile.TemporaryDirectory() as root:
+        course = Course(Path(root))
+        course.release()
+        folder.mkdir(parents=True, exist_ok=True)
+        released = sorted(course.released.glob("*.ipynb"))
+        return [Path(shutil.copy(notebook, folder / notebook.name)) for notebook in released]

@@ -12,6 +12,7 @@ from nbgrader.plugins import CsvExportPlugin
 
 from autograder.course.folders import ASSIGNMENT
 from autograder.course.table import NOT_YET, Row, read_rows
+from autograder.engine.grader.store import CannotStore
 
 COLUMNS = (
     *("assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email"),
@@ -25,7 +26,11 @@ class CourseExport(CsvExportPlugin):  # type: ignore[misc]
 
     def export(self, gradebook: Gradebook) -> None:
         """Writes the table."""
-        self.write(gradebook, Path(self.parent.coursedir.root))
+        try:
+            self.write(gradebook, Path(self.parent.coursedir.root))
+        except CannotStore as reason:
+            self.log.error("%s", reason)
+            raise SystemExit(1) from None
 
     def write(self, gradebook: Gradebook, course: Path) -> None:
         """Writes the table of the course in a folder."""

@@ -15,6 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.answers import Answer, answers_for, reference
+from autograder.course.cells import CHECK, TEST, grade_id
 from autograder.course.contract import AUTO_GRADED, EXERCISES, Exercise
 from autograder.course.folders import ASSIGNMENT
 from autograder.exams import EXAMS
@@ -72,12 +73,7 @@ def find_answer(exercise: str, name: str) -> Answer:
 
 def delete_tests(notebook: NotebookNode) -> None:
     """Deletes every locked test cell, as a student does who tidies up before handing in."""
-    notebook.cells = [cell for cell in notebook.cells if not grade_id(cell).endswith(("_test", "_check"))]
-
-
-def grade_id(cell: NotebookNode) -> str:
-    """The cell's nbgrader id, or ""."""
-    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+    notebook.cells = [cell for cell in notebook.cells if not grade_id(cell).endswith((TEST, CHECK))]
 
 
 ALL = frozenset(exercise.id for exercise in EXERCISES)

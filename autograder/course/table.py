@@ -1,4 +1,4 @@
-"""The table at the end of `make grade`: who has how many points, what needs a human, where the feedback is."""
+"""Tables of a graded course: how every submission ended; who has how many points, and what needs a human."""
 
 from __future__ import annotations
 
@@ -13,19 +13,60 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from autograder.course.cells import TEST
 from autograder.course.contract import BONUS, EXERCISES, NOTEBOOKS, POINTS
 from autograder.course.folders import ASSIGNMENT
-from autograder.engine.grader.cli import endings
-from autograder.engine.grader.present import TEST_SUFFIX
 from autograder.engine.grader.staging import students
-from autograder.engine.grader.store import Store
+from autograder.engine.grader.store import Bundle, Status, Store
 
+# From best to worst: a submission is as its worst notebook.
+ORDER: tuple[Status, ...] = ("graded", "graded with remarks", "not handed in", "unreadable", "not gradable", "running")
+SHOWN_REMARKS = 3
 OPEN = "–"  # where a number would be one that nobody earned
-_BONUS_CELLS = {f"{exercise.id}_test" for exercise in EXERCISES if exercise.bonus}
-
+_BONUS_CELLS = {f"{exercise.id}{TEST}" for exercise in EXERCISES if exercise.bonus}
 
 NOT_YET = "not graded yet"
 STORING = f"{NOT_YET}: storing its grade was interrupted, so grade once more"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a submission ended.
+
+    Attributes:
+        student: Whose it is.
+        status: The worst status of its notebooks.
+        remarks: All remarks, each with its notebook.
+    """
+
+    student: str
+    status: Status
+    remarks: tuple[str, ...]
+
+
+def endings(bundles: Iterable[Bundle]) -> list[Ending]:
+    """How each submission ended, by student."""
+    by_student: dict[str, list[Bundle]] = {}
+    for bundle in bundles:
+        by_student.setdefault(bundle.key.student, []).append(bundle)
+    return [_ending(student, mine) for student, mine in sorted(by_student.items())]
+
+
+def _ending(student: str, bundles: list[Bundle]) -> Ending:
+    status = max((bundle.status for bundle in bundles), key=ORDER.index)
+    remarks = tuple(f"{bundle.key.notebook}: {remark}" for bundle in bundles for remark in bundle.remarks)
+    return Ending(student, status, remarks)
+
+
+def render_endings(found: Iterable[Ending], console: Console) -> None:
+    """Prints how each submission ended."""
+    table = Table("student", "status", "remarks")
+    for ending in found:
+        shown = [*ending.remarks[:SHOWN_REMARKS]]
+        if len(ending.remarks) > SHOWN_REMARKS:
+            shown.append(f"and {len(ending.remarks) - SHOWN_REMARKS} more, in its results")
+        table.add_row(escape(ending.student), ending.status, escape("\n".join(shown)))
+    console.print(table)
 
 
 @dataclass(frozen=True)
@@ -129,8 +170,8 @@ def _row(course: Path, gradebook: Gradebook, student: str, remarks: str | None) 
     return Row(
         student,
         by_cell={g.cell.name: float(g.score) for g in grades if not g.needs_manual_grade},
-        waiting=tuple(name for name in open_cells if not name.endswith(TEST_SUFFIX)),
-        ungraded=tuple(name for name in open_cells if name.endswith(TEST_SUFFIX)),
+        waiting=tuple(name for name in open_cells if not name.endswith(TEST)),
+        ungraded=tuple(name for name in open_cells if name.endswith(TEST)),
         problem=problem,
         feedback=feedback if feedback.exists() else None,
     )

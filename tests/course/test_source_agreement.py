@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +21,11 @@ from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import PyFileConfigLoader
 
-from autograder.course import folders, release
+from autograder.course import course as course_module
+from autograder.course import folders
 from autograder.course.agreement import Disagreement, disagreements, refuse_disagreements
 from autograder.course.contract import NOTEBOOKS
+from autograder.course.course import Course
 from autograder.course.preprocessors import RefuseDisagreements
 from pset4.settings import load_settings
 
@@ -118,13 +119,13 @@ CASES = {
     "hidden tests in a cell that nbgrader does not know": (added(new_code_cell(hidden("1 / 0"))), "holds hidden tests"),
     "more points in the notebook": (points(TEST, 9), "'p3b_update_test' is worth 9 points, its exam 2"),
     "fewer points in the notebook": (points(TEST, 1.5), "'p3b_update_test' is worth 1.5 points, its exam 2"),
-    "points that the contract does not give": (points(TEST, 9), "worth 9 points, in autograder/contract.py 2"),
+    "points that the contract does not give": (points(TEST, 9), "worth 9 points, in autograder/course/contract.py 2"),
     "points that are no number": (points(TEST, None), "'p3b_update_test' is worth None points; give a number"),
     "points that are not finite": (points(TEST, float("nan")), "'p3b_update_test' is worth nan points"),
     "points below zero": (points(TEST, -2), "'p3b_update_test' is worth -2 points; give a number of at least 0"),
     "no points at all": (lambda notebook: cell_of(notebook, TEST).metadata.nbgrader.pop("points"), "worth None points"),
     "a check with points": (points(CHECK, 1), "'p3b_update_check' is worth 1 points, a visible check 0"),
-    "written points": (points("p3c_boundaries", 3), "'p3c_boundaries' is worth 3 points, in autograder/contract.py 4"),
+    "written points": (points("p3c_boundaries", 3), "is worth 3 points, in autograder/course/contract.py 4"),
     "a written answer that is not graded": (flags("p3c_boundaries", grade=False), "must be a markdown cell"),
     "a written answer in a code cell": (
         lambda notebook: cell_of(notebook, "p3c_boundaries").update(cell_type="code"),
@@ -163,7 +164,7 @@ CASES = {
     "graded text that is no answer": (added(MARKDOWN_TEST), "nbgrader would give everybody full marks"),
     "an answer that no contract knows": (
         added(tagged(new_code_cell("x = 1"), "p3x_extra", solution=True)),
-        "'p3x_extra' belongs to no exercise of this notebook in autograder/contract.py",
+        "'p3x_extra' belongs to no exercise of this notebook in autograder/course/contract.py",
     ),
     "an exercise of another notebook": (
         new_exercise("p1a_conv1d", "p1a_conv1d_test"),
@@ -232,17 +233,14 @@ def change_on_disk(course: Path, change: Change) -> None:
     nbformat.write(notebook, path)
 
 
-def generate_assignment(course: Path) -> subprocess.CompletedProcess[str]:
-    roots = [f"--CourseDirectory.root={course}", f"--CourseDirectory.source_directory={course / 'source'}"]
-    return release.nbgrader("generate_assignment", folders.ASSIGNMENT, *roots)
-
-
-def test_nbgrader_releases_nothing_and_says_why_in_one_line(course: Path) -> None:
+def test_nbgrader_releases_nothing_and_says_why_in_one_line(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change_on_disk(course, points(TEST, 9))
-    done = generate_assignment(course)
-    assert done.returncode != 0
+    shutil.copy(folders.COURSE / "nbgrader_config.py", course)
+    monkeypatch.setattr(course_module, "COURSE", course)
+    assert Course(course).nbgrader("generate_assignment", folders.ASSIGNMENT) == 1
     sentence = f"{NAME}.ipynb: the cell '{TEST}' is worth 9 points, its exam 2;"
-    assert any("| ERROR]" in line and sentence in line for line in done.stderr.splitlines()), done.stderr[-2000:]
+    log = Course(course).log.read_text()
+    assert any("| ERROR]" in line and sentence in line for line in log.splitlines()), log[-2000:]
     assert list(course.glob("release/**/*.ipynb")) == []
 
 
@@ -289,8 +287,8 @@ def test_the_projects_own_command_prints_the_sentences_alone(
     from autograder import __main__ as command
 
     change_on_disk(course, new_exercise("p3f_conv2d", "p3f_hidden"))
-    monkeypatch.setattr(release, "SOURCE", course / "source" / folders.ASSIGNMENT)
-    monkeypatch.setattr(release, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(course_module, "SOURCE", course / "source" / folders.ASSIGNMENT)
+    monkeypatch.setattr(folders, "NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.setattr(sys, "argv", ["autograder", "notebooks"])
     with pytest.raises(SystemExit) as ended:
         command.main()

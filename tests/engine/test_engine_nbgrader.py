@@ -5,16 +5,13 @@ from __future__ import annotations
 import copy
 import io
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +34,23 @@ from nbgrader.preprocessors import (
     OverwriteKernelspec,
     SaveAutoGrades,
 )
-from nbgrader_course import Course, find_alembic
+from nbgrader_course import Course, find_alembic, stop_after
 from rich.console import Console
 from traitlets.config.loader import PyFileConfigLoader
 
+from autograder import __main__ as command
 from autograder.answers import answers_for, reference
+from autograder.course import course as course_module
 from autograder.course.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.course.folders import ASSIGNMENT, COURSE
 from autograder.course.preprocessors import ForgiveStderr, SetExamSeed
-from autograder.engine.grader import cli
+from autograder.engine.grader import converter, proof, run
 from autograder.engine.grader.converter import SandboxedAutograde as Autograde
 from autograder.engine.grader.feedback import GenerateFeedback
 from autograder.engine.grader.plugs import use_two_processes
 from autograder.engine.grader.sandbox import SandboxUnavailable
 from autograder.engine.grader.seeds import SECRET_FILE
-from autograder.engine.grader.store import Bundle, Store
+from autograder.engine.grader.store import Store
 from autograder.exams import EXAMS
 
 ALL = {"s1_double": 5.0, "s2_total": 3.0}
@@ -236,17 +235,6 @@ def test_without_a_sandbox_nobody_is_graded_unless_asked_to(course: Course, monk
     assert "WITHOUT a sandbox" in course.autograded("ada").cells[0].source
 
 
-def grade_and_tell(course: Course, told: Connection) -> None:
-    save = Store.save
-
-    def telling(store: Store, bundle: Bundle) -> None:
-        save(store, bundle)
-        told.send("stored")
-
-    Store.save = telling  # type: ignore[method-assign]
-    course.convert(Autograde)
-
-
 CONFIG = """
 from autograder.engine.grader.feedback import GenerateFeedback
 from autograder.engine.grader.plugs import use_two_processes
@@ -257,37 +245,72 @@ use_two_processes(c)
 """
 
 
-def test_the_command_says_how_everybody_ended(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def configured(course: Course, monkeypatch: pytest.MonkeyPatch) -> Course:
+    """The small course, in the place of the one whose folder nbgrader's commands are started from."""
+    (course.root / "nbgrader_config.py").write_text(CONFIG)
+    monkeypatch.setattr(course_module, "COURSE", course.root)
+    return course
+
+
+def grade_in_words(course: Course) -> tuple[int, str]:
+    """Exit status of `python -m autograder grade`, and its table."""
+    shown = Console(record=True, width=150, file=io.StringIO())
+    status = command.grade(course.root, *small.sandbox_options(), assignment=small.ASSIGNMENT, console=shown)
+    return status, shown.export_text()
+
+
+def test_the_command_says_how_everybody_ended(configured: Course) -> None:
+    course = configured
     course.hand_in("right", small.submission())
     course.hand_in("broken", "{")
     course.hand_in("exits", small.submission({**small.ANSWERS, "s2_total": "import os\nos._exit(0)"}))
-    (course.root / "nbgrader_config.py").write_text(CONFIG)
-    monkeypatch.setattr(cli, "COURSE", course.root)
-    shown = Console(record=True, width=150, file=io.StringIO())
-    options = {"course": course.root, "unsafe_no_sandbox": not small.sandbox_here(), "console": shown}
-    assert cli.grade(small.ASSIGNMENT, **options) == 0
-    lines = shown.export_text().splitlines()
+    before = dict(os.environ)
+    status, text = grade_in_words(course)
+    assert status == 0
+    lines = text.splitlines()
     said = {name: next(line for line in lines if f" {name} " in line) for name in ("right", "broken", "exits")}
     assert GRADED in said["right"]
     assert "unreadable" in said["broken"] and "not JSON" in said["broken"]
     assert "graded with remarks" in said["exits"]
     assert course.scores()["right"] == ALL
-    assert "Autograding" in (course.root / cli.LOG).read_text()
+    log = (course.root / "nbgrader.log").read_text()
+    assert log.count("Grading right") == 1
+    assert "Autograding" in log
+    assert dict(os.environ) == before
 
 
-def kill_after(course: Course, stored: int, seconds: float) -> None:
-    """Grades in another process, and kills it with signal 9 shortly after it has stored something so many times."""
-    context = multiprocessing.get_context("fork")
-    listening, told = context.Pipe(duplex=False)
-    child = context.Process(target=grade_and_tell, args=(course, told))
-    child.start()
-    told.close()
-    for _ in range(stored):
-        assert listening.recv() == "stored"
-    time.sleep(seconds)
-    assert child.pid is not None
-    os.kill(child.pid, signal.SIGKILL)
-    child.join()
+def test_the_command_says_who_needs_a_human(
+    configured: Course, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured.hand_in("ada", small.submission())
+    configured.hand_in("bob", small.submission())
+    examine = run.examine
+
+    def broken(exercise: str, student: Any, **options: Any) -> Any:
+        if exercise == "s1_double":
+            raise ZeroDivisionError
+        return examine(exercise, student, **options)
+
+    monkeypatch.setattr(proof, "_faults_of_reference", lambda *_: [])
+    monkeypatch.setattr(run, "examine", broken)
+    status, text = grade_in_words(configured)
+    assert status == 3
+    assert "ada, problem0_small: not gradable without a human" in " ".join(capsys.readouterr().out.split())
+    assert text.count("not gradable") == 2
+
+
+def test_the_command_says_why_nobody_is_graded_and_that_it_was_interrupted(
+    configured: Course, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _ = grade_in_words(configured)
+    assert status == 1
+    assert "there is nothing to grade" in capsys.readouterr().out
+    configured.hand_in("ada", small.submission())
+    monkeypatch.setattr(converter, "prove", interrupted)
+    status, _ = grade_in_words(configured)
+    assert status == 130
+    assert "every grade that was stored stands\nRun the same command again" in capsys.readouterr().out
 
 
 def forget_results(course: Course, database: bytes) -> None:
@@ -308,7 +331,7 @@ def check_kills(course: Course, moments: int) -> None:
     for _ in range(moments):
         forget_results(course, released)
         # Each notebook is stored four times: when it begins, after each of its two exams, and at its end.
-        kill_after(course, dice.randint(1, 11), dice.uniform(0, 0.2))
+        stop_after(course, dice.randint(1, 11), dice.uniform(0, 0.2), by=signal.SIGKILL)
         course.convert(Autograde)
         assert course.database() == undisturbed
         assert set(course.statuses().values()) == {GRADED}

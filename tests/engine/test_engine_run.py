@@ -13,7 +13,7 @@ from small_course import graded, points, submission
 
 from autograder.engine.grader import run as module
 from autograder.engine.grader.present import present
-from autograder.engine.grader.run import Settings, grade_notebook
+from autograder.engine.grader.run import RunOptions, grade_notebook
 from autograder.engine.grader.sandbox import SandboxUnavailable
 from autograder.engine.grader.store import Bundle, Store
 from autograder.engine.wire.limits import Limits
@@ -28,7 +28,7 @@ def exams() -> Iterator[None]:
     yield
 
 
-SETTINGS = Settings(limits=LIMITS, sandbox=small.sandbox_here(), devices=("cpu",))
+SETTINGS = RunOptions(limits=LIMITS, sandbox=small.sandbox_here(), devices=("cpu",))
 
 
 def remarks(bundle: Bundle) -> str:
@@ -36,7 +36,7 @@ def remarks(bundle: Bundle) -> str:
 
 
 def test_right_answers_get_all_points_and_no_remarks(tmp_path: Path) -> None:
-    bundle = graded(tmp_path, submission(), Settings(limits=LIMITS, sandbox=SETTINGS.sandbox, devices=("cpu",)))
+    bundle = graded(tmp_path, submission(), RunOptions(limits=LIMITS, sandbox=SETTINGS.sandbox, devices=("cpu",)))
     assert points(bundle) == ALL
     assert bundle.status == ("graded" if SETTINGS.sandbox else "graded with remarks")
     assert Store(tmp_path).load(bundle.key) == bundle
@@ -192,7 +192,7 @@ def test_a_given_cell_that_fails_before_the_students_code_is_our_fault(tmp_path:
     job = small.job(tmp_path, submission())
     setup = next(cell for cell in job.notebook["cells"] if cell["source"] == "import torch")
     setup["source"] = GIVEN_CELLS[name]
-    bundle = grade_notebook(job, store=Store(tmp_path), settings=SETTINGS)
+    bundle = grade_notebook(job, store=Store(tmp_path), options=SETTINGS)
     assert (bundle.status, points(bundle)) == ("not gradable", {})
     assert "the given cell setup failed before any of the student's code had run" in bundle.ungraded["s1_double"]
     shown = present(job.notebook, bundle)
@@ -264,7 +264,7 @@ def test_an_answer_that_could_not_be_taken_is_never_a_zero(tmp_path: Path) -> No
             "s2_total": "a second copy was too long",
         },
     )
-    bundle = grade_notebook(job, store=Store(tmp_path), settings=SETTINGS)
+    bundle = grade_notebook(job, store=Store(tmp_path), options=SETTINGS)
     assert (bundle.status, points(bundle)) == ("not gradable", {"s2_total": 3.0})
     assert bundle.ungraded.keys() == {"s1_double", "s_words"}
 
@@ -272,7 +272,7 @@ def test_an_answer_that_could_not_be_taken_is_never_a_zero(tmp_path: Path) -> No
 def test_a_name_that_was_lost_with_a_given_cell_asks_for_a_human(tmp_path: Path) -> None:
     answers = {**small.ANSWERS, "s1_double": "def double(x):\n    return FACTOR * x"}
     job = replace(small.job(tmp_path, submission(answers)), lost_names={"FACTOR": "setup"})
-    bundle = grade_notebook(job, store=Store(tmp_path), settings=SETTINGS)
+    bundle = grade_notebook(job, store=Store(tmp_path), options=SETTINGS)
     assert (bundle.status, points(bundle)) == ("not gradable", {"s2_total": 3.0})
     assert "'FACTOR' was defined in the given cell setup" in bundle.ungraded["s1_double"]
 
@@ -280,7 +280,7 @@ def test_a_name_that_was_lost_with_a_given_cell_asks_for_a_human(tmp_path: Path)
 @pytest.mark.parametrize(("arrival", "status"), [("unreadable", "unreadable"), ("not handed in", "not handed in")])
 def test_what_cannot_be_run_gets_a_status_and_nothing(tmp_path: Path, arrival: Any, status: str) -> None:
     job = replace(small.job(tmp_path, submission({})), arrival=arrival, remarks=("it is not JSON",))
-    bundle = grade_notebook(job, store=Store(tmp_path), settings=SETTINGS)
+    bundle = grade_notebook(job, store=Store(tmp_path), options=SETTINGS)
     assert (bundle.status, points(bundle)) == (status, {"s1_double": 0.0, "s2_total": 0.0})
     assert "it is not JSON" in bundle.verdicts["s1_double"].report()
 
@@ -298,7 +298,7 @@ def test_the_students_output_is_kept_and_results_of_checks_are_no_points(tmp_pat
     notebook = submission(last=["import sys\nprint('mine')\nprint('warning', file=sys.stderr)\n41 + 1"])
     notebook["cells"].insert(1, {**notebook["cells"][2], "id": "x", "metadata": {}, "source": "class print:\n    pass"})
     mine = small.job(tmp_path, notebook)
-    bundle = grade_notebook(mine, store=Store(tmp_path), settings=SETTINGS)
+    bundle = grade_notebook(mine, store=Store(tmp_path), options=SETTINGS)
     shown = present(mine.notebook, bundle)
     last = shown["cells"][-1]["outputs"]
     assert [output["output_type"] for output in last if output["output_type"] != "stream"] in (

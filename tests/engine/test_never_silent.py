@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
-import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import nbformat
 import pytest
 import small_course as small
 from nbgrader.converters import NbGraderException
-from nbgrader_course import Course
+from nbgrader_course import Course, stop_after
 
 from autograder.course.folders import REPOSITORY
 from autograder.course.table import read_rows
@@ -84,6 +81,13 @@ def test_a_lost_database_is_filled_again(course: Course, caplog: pytest.LogCaptu
     (course.root / "gradebook.db").write_bytes(released)
     graded(course, caplog)
     assert course.scores() == {"ada": ALL}
+
+
+def test_table_and_export_leave_no_results_where_nothing_was_graded(course: Course) -> None:
+    course.hand_in("ada", small.submission())
+    assert [row.graded for row in read_rows(course.root)] == [False]
+    assert course.exported()["ada"]["status"] == "not graded yet"
+    assert not (course.root / "results").exists()
 
 
 def test_comments_and_layout_are_no_other_exam(tmp_path: Path) -> None:
@@ -201,34 +205,6 @@ def test_ctrl_c_says_two_lines_and_leaves_the_old_grades(course: Course) -> None
     ]
     assert course.database() == before
     assert [row.total for row in read_rows(course.root)] == [8.0]
-
-
-def grade_and_tell(course: Course, force: bool, told: Connection) -> None:
-    save = Store.save
-
-    def telling(store: Store, bundle: object) -> None:
-        save(store, bundle)  # type: ignore[arg-type]
-        told.send("stored")
-
-    Store.save = telling  # type: ignore[method-assign,assignment]
-    course.convert(SandboxedAutograde, force=force)
-
-
-def stop_after(course: Course, stored: int, seconds: float, *, force: bool, by: signal.Signals) -> None:
-    """Grades in another process, and stops it shortly after it has stored something so many times, or at its end."""
-    context = multiprocessing.get_context("fork")
-    listening, told = context.Pipe(duplex=False)
-    child = context.Process(target=grade_and_tell, args=(course, force, told))
-    child.start()
-    told.close()
-    with contextlib.suppress(EOFError):  # what was stored before is not stored again
-        for _ in range(stored):
-            listening.recv()
-    child.join(seconds)
-    assert child.pid is not None
-    if child.is_alive():
-        os.kill(child.pid, by)
-    child.join()
 
 
 def shown(course: Course) -> Iterator[tuple[str, float]]:

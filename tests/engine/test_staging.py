@@ -55,7 +55,9 @@ def put(student: Path, files: dict[str, bytes]) -> None:
 
 
 def staged(student: Path) -> Staged:
-    return stage(student, ASSIGNMENT, student.parents[1] / "staged", NAMES, recognise)
+    copy = stage(student, ASSIGNMENT, student.parents[1] / "staged", NAMES, recognise)
+    copy.write()
+    return copy
 
 
 def names_in(folder: Path) -> set[str]:
@@ -302,3 +304,17 @@ def test_every_folder_is_a_student(tmp_path: Path) -> None:
     (tmp_path / "file.zip").write_bytes(b"")
     assert students(tmp_path) == ["[x]", "ada", "with blank"]
     assert students(tmp_path / "nowhere") == []
+
+
+def test_a_zip_beside_a_notebook_stops_nobody(student: Path) -> None:
+    inside = zipped({"helper.py": b"x = 1", "a": b"", "a/b": b"", "problem1_forward.ipynb": notebook(1)})
+    put(student, {"pset4/all.zip": inside, "pset4/problem2_classification.ipynb": notebook(2)})
+    copy = staged(student)
+    assert {taken.arrival for taken in copy.notebooks.values()} == {"handed in"}
+    assert (copy.folder / "all.zip" / "helper.py").read_bytes() == b"x = 1"
+
+
+def test_nothing_is_written_before_it_is_asked_for(student: Path) -> None:
+    put(student, BOTH)
+    copy = stage(student, ASSIGNMENT, student.parents[1] / "staged", NAMES, recognise)
+    assert not copy.folder.exists()

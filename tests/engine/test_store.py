@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -68,25 +69,85 @@ def test_one_student_does_not_touch_another(tmp_path: Path) -> None:
     assert not store.pending("bob", "pset4")
 
 
-def test_a_damaged_file_is_an_error_with_a_remedy_and_no_empty_course(tmp_path: Path) -> None:
+READERS: dict[str, Callable[[Store], object]] = {
+    "load": lambda store: store.load(KEY),
+    "bundles": lambda store: store.bundles("pset4"),
+    "known": lambda store: store.known("pset4"),
+    "mark": lambda store: store.mark("ada", "pset4"),
+    "pending": lambda store: store.pending("ada", "pset4"),
+}
+ABSENT = {"load": None, "bundles": [], "known": {}, "mark": "", "pending": False}
+
+
+def foreign(path: Path) -> None:
+    path.write_bytes(b"")
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE bundle (name TEXT)")
+
+
+def older(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 2")
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"no database at all, whatever it looks like" * 100)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("spoil", [foreign, older, damaged])
+def test_a_file_that_is_not_ours_is_the_same_error_for_everybody_and_no_empty_course(
+    tmp_path: Path, spoil: Callable[[Path], None], reader: str
+) -> None:
     store = Store(tmp_path)
     finished(store)
-    store.path.write_bytes(b"no database at all, whatever it looks like" * 100)
-    with pytest.raises(CannotStore, match=r"results\.db cannot be read or written"):
-        store.bundles("pset4")
+    spoil(store.path)
+    before = store.path.read_bytes()
+    with pytest.raises(CannotStore, match=r"the results in .*results\.db"):
+        READERS[reader](store)
+    with pytest.raises(CannotStore):
+        store.save(BUNDLE)
+    assert store.path.read_bytes() == before
 
 
-def test_what_another_version_wrote_counts_as_absent_everywhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", READERS)
+def test_whoever_reads_where_nothing_was_stored_leaves_no_file(tmp_path: Path, reader: str) -> None:
+    assert READERS[reader](Store(tmp_path)) == ABSENT[reader]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "replace(body, '\"format\": 2', '\"format\": 1')",
+        "substr(body, 1, 50)",
+        "''",
+        "NULL",
+        "'[]'",
+        "json_remove(body, '$.verdicts')",
+        "json_set(body, '$.key', 5)",
+        "json_set(body, '$.verdicts.p1a_conv1d.results[0].points', 'many')",
+        "json_set(body, '$.something', 1)",
+        "x'ff'",
+    ],
+)
+def test_a_row_that_cannot_be_read_counts_as_absent_for_everybody(tmp_path: Path, body: str) -> None:
     store = Store(tmp_path)
     finished(store)
     with sqlite3.connect(store.path) as connection:
-        connection.execute("UPDATE bundle SET body = replace(body, '\"format\": 2', '\"format\": 1')")
+        connection.execute(f"UPDATE bundle SET body = {body}")
     assert store.load(KEY) is None
     assert store.bundles("pset4") == []
+    assert store.known("pset4") == {"ada": False}
+    store.save(BUNDLE)
+    assert store.load(KEY) == BUNDLE
 
 
 @pytest.mark.parametrize("sign", ["x", "😀", "\x00", '"', "\n"])
-def test_outputs_that_are_too_large_are_left_out_before_a_verdict_is(tmp_path: Path, sign: str) -> None:
+def test_outputs_that_are_too_large_are_left_out_before_a_verdict_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    monkeypatch.setattr(module, "MAX_BUNDLE", 1_000_000)
     huge = replace(BUNDLE, outputs={0: [{"text": sign * module.MAX_BUNDLE}], 1: [{"text": "small"}]})
     Store(tmp_path).save(huge)
     stored = Store(tmp_path).load(KEY)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbgrader.api import Gradebook
+from nbgrader_course import find_alembic
 
 ASSIGNMENT, NOTEBOOK = "pset4", "problem0"
 CONFIG = """
@@ -75,8 +74,7 @@ class GradedCourse:
 
     def make(self, patch: pytest.MonkeyPatch) -> None:
         """Makes the course, with nobody in it."""
-        # nbgrader calls alembic by its name; it stands beside Python, whose folder need not be on the path.
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        find_alembic(patch)
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "nbgrader_config.py").write_text(CONFIG)
         with Gradebook(self.database, "small") as gradebook:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import multiprocessing
 import os
+import signal
 import sys
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,8 @@ from nbgrader.plugins import LateSubmissionPlugin
 from traitlets.config import Config
 
 from autograder.course.export import CourseExport
-from autograder.engine.grader.cli import endings
+from autograder.course.table import endings
+from autograder.engine.grader.converter import SandboxedAutograde
 from autograder.engine.grader.plugs import use_safe_pages, use_two_processes
 from autograder.engine.grader.store import Store
 
@@ -120,3 +125,31 @@ class Course:
 def find_alembic(patch: pytest.MonkeyPatch) -> None:
     """nbgrader calls alembic by its name; it stands beside Python, whose folder need not be on the path."""
     patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def grade_and_tell(course: Course, force: bool, told: Connection) -> None:
+    save = Store.save
+
+    def telling(store: Store, bundle: object) -> None:
+        save(store, bundle)  # type: ignore[arg-type]
+        told.send("stored")
+
+    Store.save = telling  # type: ignore[method-assign,assignment]
+    course.convert(SandboxedAutograde, force=force)
+
+
+def stop_after(course: Course, stored: int, seconds: float, *, force: bool = False, by: signal.Signals) -> None:
+    """Grades in another process, and stops it shortly after it has stored something so many times, or at its end."""
+    context = multiprocessing.get_context("fork")
+    listening, told = context.Pipe(duplex=False)
+    child = context.Process(target=grade_and_tell, args=(course, force, told))
+    child.start()
+    told.close()
+    with contextlib.suppress(EOFError):  # what was stored before is not stored again
+        for _ in range(stored):
+            listening.recv()
+    child.join(seconds)
+    assert child.pid is not None
+    if child.is_alive():
+        os.kill(child.pid, by)
+    child.join()

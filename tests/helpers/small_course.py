@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from autograder.engine.grader.rebuild import read_submission, rebuild
-from autograder.engine.grader.run import Job, Settings, grade_notebook, try_sandbox
+from autograder.engine.grader.run import GradingJob, RunOptions, grade_notebook, try_sandbox
 from autograder.engine.grader.sandbox import SandboxUnavailable
 from autograder.engine.grader.seeds import exam_seed
 from autograder.engine.grader.store import Bundle, Key, Store
@@ -140,11 +140,11 @@ def submission(
     return notebook
 
 
-def job(course: Path, notebook: Mapping[str, Any], student: str = "ada", files: Path | None = None) -> Job:
+def job(course: Path, notebook: Mapping[str, Any], student: str = "ada", files: Path | None = None) -> GradingJob:
     """A job for a notebook that was handed in."""
     content = nbformat.writes(nbformat.from_dict(notebook)).encode()
     rebuilt = rebuild(released(), read_submission(content), names={name: frozenset() for name in POINTS})
-    return Job(
+    return GradingJob(
         key=Key(student, ASSIGNMENT, NOTEBOOK),
         notebook=rebuilt.notebook,
         remarks=rebuilt.remarks,
@@ -153,9 +153,9 @@ def job(course: Path, notebook: Mapping[str, Any], student: str = "ada", files: 
     )
 
 
-def graded(course: Path, notebook: Mapping[str, Any], settings: Settings, student: str = "ada") -> Bundle:
+def graded(course: Path, notebook: Mapping[str, Any], options: RunOptions, student: str = "ada") -> Bundle:
     """The result of a notebook that was handed in."""
-    return grade_notebook(job(course, notebook, student), store=Store(course), settings=settings)
+    return grade_notebook(job(course, notebook, student), store=Store(course), options=options)
 
 
 def points(bundle: Bundle) -> dict[str, float]:

@@ -9,33 +9,34 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, NbGraderException
+from nbgrader.utils import rmtree
+from traitlets import Type
 
 from autograder.course.agreement import Disagreement, refuse_disagreements
+from autograder.course.environment import environment
 from autograder.engine.grader.assets import pinned
+from autograder.engine.grader.progress import GO_ON, INTERRUPTED, LogLines
 from autograder.engine.grader.proof import MachineFault, prove
-from autograder.engine.grader.run import Job, grade_notebook, mark_of
+from autograder.engine.grader.run import GradingJob, grade_notebook, mark_of
 from autograder.engine.grader.sandbox import SandboxUnavailable
 from autograder.engine.grader.seeds import exam_seed
-from autograder.engine.grader.staging import Staged, remove, stage, students
+from autograder.engine.grader.staging import Staged, is_meant, remove, stage, students
 from autograder.engine.grader.store import FOLDER, Bundle, CannotStore, Key, Store
-from autograder.engine.grader.submissions import Recogniser, Template, arrive, expected_notebooks, load_template
+from autograder.engine.grader.submissions import Recogniser, Template, arrive, load_template
 from autograder.engine.grader.verdicts import RunTwoProcesses
-from autograder.engine.wire.limits import MEGABYTE
 from pset4.files.assets import AssetError
 
-INTERRUPTED = 130
 STAGED = f"{FOLDER}/staged"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -47,7 +48,7 @@ class HumanNeeded(NbGraderException):  # type: ignore[misc]
 class SandboxedAutograde(Autograde):  # type: ignore[misc]
     """nbgrader's converter, which grades staged copies of submissions with the engine."""
 
-    watcher: Any = None  # told how far the run is; see `autograder.engine.grader.cli`
+    progress_class = Type(LogLines, help="How the progress of a run is shown").tag(config=True)
 
     def start(self) -> None:
         """Grades what is new or changed, once the machine has proved that it grades rightly.
@@ -58,20 +59,22 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         """
         self.root = Path(self.coursedir.root)
         self.store = Store(self.root)
-        self.settings = replace(RunTwoProcesses(config=self.config).settings(), hidden=(self.root.resolve(),))
-        if not self.settings.sandbox:
+        self.options = replace(RunTwoProcesses(config=self.config).options(), hidden=(self.root.resolve(),))
+        if not self.options.sandbox:
             self.log.warning("The students' code runs WITHOUT a sandbox, as you asked; every result says so")
         self.proved = False
-        try:
-            with one_grader(self.root), self._staged_copies(), pinned_files():
-                self.templates = self._load_templates()
-                super().start()
-        except (SandboxUnavailable, MachineFault, CannotStore, AssetError, Disagreement) as reason:
-            self._refuse(str(reason))
-        except KeyboardInterrupt:
-            self.log.error("Interrupted: every grade that was stored stands")
-            self.log.error("Run the same command again to go on")
-            raise SystemExit(INTERRUPTED) from None
+        with self.progress_class(self.log) as self.progress:
+            try:
+                # Grader and sandbox are held to the photos and weights that are here now: both use the same bytes.
+                with one_grader(self.root), self._staged_copies(), environment(pinned()):
+                    self.templates = self._load_templates()
+                    super().start()
+            except (SandboxUnavailable, MachineFault, CannotStore, AssetError, Disagreement) as reason:
+                self._refuse(str(reason))
+            except KeyboardInterrupt:
+                for line in GO_ON:
+                    self.log.error(line)
+                raise SystemExit(INTERRUPTED) from None
 
     @contextmanager
     def _staged_copies(self) -> Iterator[None]:
@@ -88,12 +91,6 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         self.log.error("%s", reason)
         raise NbGraderException(reason)
 
-    def _say(self, student: str, notebook: str, words: str) -> None:
-        if self.watcher is not None:
-            self.watcher.say(student, notebook, words)
-        else:
-            self.log.debug("%s, %s: %s", student, notebook, words)
-
     @property
     def assignment(self) -> str:
         """The assignment's name."""
@@ -101,11 +98,11 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
 
     def _load_templates(self) -> dict[str, Template]:
         source = self._source
-        names = expected_notebooks(source)
-        if not names:
+        paths = sorted(source.glob("*.ipynb"))
+        if not paths:
             self._refuse(f"there is no source notebook in {source}: is {self.assignment!r} the assignment's name?")
         refuse_disagreements(source)
-        return {name: load_template(source / f"{name}.ipynb", self.config) for name in names}
+        return {path.stem: load_template(path, self.config) for path in paths}
 
     @property
     def _source(self) -> Path:
@@ -117,13 +114,12 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
 
     def init_notebooks(self) -> None:
         """Lists every student with a folder, whatever is in it. Stock nbgrader passes over those without notebooks."""
-        wanted, without = self.coursedir.student_id, str(self.coursedir.student_id_exclude).split(",")
-        found = students(self._handed_in_by("x").parent)
-        self.waiting = [name for name in found if (name == wanted or fnmatchcase(name, wanted)) and name not in without]
+        submitted = self._handed_in_by("x").parent
+        self.waiting = [name for name in students(submitted) if is_meant(name, self.coursedir)]
         if not self.waiting:
-            self._refuse(f"there is nothing to grade: {self._handed_in_by('x').parent} has no folder of {wanted!r}")
-        if self.watcher is not None:
-            self.watcher.start(len(self.waiting) * len(self.templates))
+            wanted = self.coursedir.student_id
+            self._refuse(f"there is nothing to grade: {submitted} has no folder of {wanted!r}")
+        self.progress.begin(len(self.waiting) * len(self.templates))
 
     def convert_notebooks(self) -> None:
         """Grades one submission after the other; nothing that one of them does stops the others."""
@@ -172,54 +168,51 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
 
     def _grade(self, student: str, *, is_new: bool, is_held: bool) -> str:
         """Grades a submission if need be; says whether it was new, changed or unchanged."""
-        target = self.root / STAGED / student / self.assignment
+        folder = self.root / STAGED / student / self.assignment
         recognise = Recogniser(self.templates)
-        staged = stage(self._handed_in_by(student), self.assignment, target, list(self.templates), recognise)
+        staged = stage(self._handed_in_by(student), self.assignment, folder, list(self.templates), recognise)
         self.jobs = self._jobs(student, staged)
-        mark = "\n".join([*(mark_of(job, self.settings) for job in self.jobs.values()), staged.timestamp])
+        marks = {name: mark_of(job, self.options) for name, job in self.jobs.items()}
+        mark = "\n".join([*marks.values(), staged.timestamp])
         before = self.store.mark(student, self.assignment)
         same = is_held and before == mark
         if same and not self.force:
-            self._advance(len(self.jobs))
+            self.progress.advance(len(self.jobs))
             return "unchanged"
-        self.log.info("Grading %s", student)
-        self.bundles = {name: self._run(job, again=self.force) for name, job in self.jobs.items()}
+        self.progress.submission(student)
+        staged.write()
+        self.bundles = {name: self._run(job, marks[name]) for name, job in self.jobs.items()}
         complete = len(self.jobs) == len(self.templates) and not any(b.ungraded for b in self.bundles.values())
         self._tell_nbgrader(student, staged, mark if complete else "")
-        remove(target.parent)
+        remove(folder.parent)
         return "new" if is_new else "graded again" if same else "changed" if before else "taken up again"
 
-    def _jobs(self, student: str, staged: Staged) -> dict[str, Job]:
+    def _jobs(self, student: str, staged: Staged) -> dict[str, GradingJob]:
         """What is to be run of a submission, by notebook."""
-        jobs: dict[str, Job] = {}
+        jobs: dict[str, GradingJob] = {}
         for name, template in self.templates.items():
             if not fnmatchcase(name, self.coursedir.notebook_id):
                 continue
-            arrived = arrive(staged.notebooks[name], template)
-            about_all = () if jobs else staged.remarks  # told once
-            jobs[name] = Job(
+            rebuilt = arrive(staged.notebooks[name], template)
+            if not jobs:  # what concerns the whole submission is told once
+                rebuilt = replace(rebuilt, remarks=(*rebuilt.remarks, *staged.remarks))
+            jobs[name] = GradingJob(
+                **vars(rebuilt),
                 key=Key(student, self.assignment, name),
-                notebook=arrived.rebuilt.notebook,
-                remarks=(*arrived.rebuilt.remarks, *about_all),
                 seed=exam_seed(self.root, student, self.assignment),
-                arrival=arrived.arrival,
                 files=staged.folder,
                 digest=staged.digest,
-                not_taken=arrived.rebuilt.not_taken,
-                lost_names=arrived.rebuilt.lost_names,
             )
         return jobs
 
-    def _run(self, job: Job, *, again: bool) -> Bundle:
+    def _run(self, job: GradingJob, mark: str) -> Bundle:
         self._prove_once()
 
-        def progress(words: str) -> None:
-            self._say(job.key.student, job.key.notebook, words)
-
-        bundle = grade_notebook(job, store=self.store, settings=self.settings, progress=progress, again=again)
+        say = partial(self.progress.say, job.key.student, job.key.notebook)
+        bundle = grade_notebook(job, store=self.store, options=self.options, mark=mark, progress=say, again=self.force)
         for remark in bundle.remarks:
             self.log.warning("%s, %s: %s", job.key.student, job.key.notebook, remark)
-        self._advance(1)
+        self.progress.advance(1)
         return bundle
 
     def _prove_once(self) -> None:
@@ -227,16 +220,12 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         if self.proved:
             return
         try:
-            prove(self._source, self.config, self.settings, say=lambda words: self._say("", "", words))
+            prove(self._source, self.config, self.options, say=partial(self.progress.say, "", ""))
         except (SandboxUnavailable, MachineFault, CannotStore):
             raise
         except Exception as error:
             raise MachineFault([f"the proof could not be run ({type(error).__name__}: {error})"]) from error
         self.proved = True
-
-    def _advance(self, notebooks: int) -> None:
-        if self.watcher is not None:
-            self.watcher.advance(notebooks)
 
     def _tell_nbgrader(self, student: str, staged: Staged, mark: str) -> None:
         """Lets nbgrader's own machinery write its folder and its database from the engine's results."""
@@ -254,37 +243,12 @@ class SandboxedAutograde(Autograde):  # type: ignore[misc]
         for name in self.jobs:
             (folder / f"{name}.ipynb").unlink(missing_ok=True)
         if folder.exists() and len(self.jobs) == len(self.templates):
-            _remove_tree(folder)
+            rmtree(str(folder))
         return True
-
-
-def _disk_is_full(error: Exception, course: Path) -> bool:
-    """Whether an error comes of that; the database's and nbgrader's own do not say so."""
-    return (isinstance(error, OSError) and error.errno in FULL) or shutil.disk_usage(course).free < MEGABYTE
 
 
 def _first(bundle: Bundle) -> str:
     return next(iter(bundle.ungraded.values()))
-
-
-@contextmanager
-def pinned_files() -> Iterator[None]:
-    """Holds this process to the photos and weights that are here now: grader and sandbox use the same bytes.
-
-    Raises:
-        AssetError: If one of them is damaged.
-    """
-    variables = pinned()
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
@@ -328,16 +292,6 @@ def clear_scores(db_url: str, course: str, assignment: str, student: str, notebo
                 for grade in notebook.grades:
                     grade.auto_score, grade.needs_manual_grade = None, True
         gradebook.db.commit()
-
-
-def _remove_tree(folder: Path) -> None:
-    """Removes a folder of nbgrader's, whose files are read-only."""
-    for root, _folders, names in os.walk(folder):
-        for name in names:
-            path = Path(root, name)
-            if not path.is_symlink():
-                path.chmod(0o600)
-    shutil.rmtree(folder)
 
 
 def _flush(path: Path) -> None:

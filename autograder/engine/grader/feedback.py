@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
 import re
-import secrets
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -32,8 +29,11 @@ from nbgrader.utils import parse_utc
 from sqlalchemy.exc import OperationalError
 from traitlets.config import Config
 
+from autograder.course.cells import grade_id, judges, marks
 from autograder.engine.grader import pages
-from autograder.engine.grader.store import Store
+from autograder.engine.grader.staging import is_meant, students
+from autograder.engine.grader.store import CannotStore, Store
+from autograder.engine.grader.whole_files import read_regular, write_whole
 
 Resources = dict[str, Any]
 
@@ -157,8 +157,7 @@ class HideTests(ClearHiddenTests):  # type: ignore[misc]
 
     def preprocess_cell(self, cell: NotebookNode, resources: Resources, index: int) -> tuple[NotebookNode, Resources]:
         """Clears a cell if it is one of the course's tests."""
-        marks = cell.metadata.get("nbgrader", {})
-        if marks.get("grade") and not marks.get("solution"):
+        if judges(cell):
             return super().preprocess_cell(cell, resources, index)  # type: ignore[no-any-return]
         return cell, resources
 
@@ -170,14 +169,13 @@ class ShowGrades(NbGraderPreprocessor):  # type: ignore[misc]
         """Fills in the cells, and the total."""
         grades: PageGrades = resources["pset4"]["grades"]
         for cell in nb.cells:
-            marks = cell.metadata.get("nbgrader", {})
-            name = marks.get("grade_id", "")
-            if marks.get("grade") or marks.get("task"):
+            about, name = marks(cell), grade_id(cell)
+            if about.get("grade") or about.get("task"):
                 if name not in grades.cells:
                     raise LookupError(f"the database holds no grade of the cell {name!r}; run nbgrader autograde again")
-                marks["score"], marks["points"] = grades.cells[name].shown, grades.cells[name].most
-            if marks.get("solution") or marks.get("task"):
-                marks["comment"] = grades.comments.get(name)
+                about["score"], about["points"] = grades.cells[name].shown, grades.cells[name].most
+            if about.get("solution") or about.get("task"):
+                about["comment"] = grades.comments.get(name)
         score, most = grades.total
         resources["nbgrader"].update(score=score, max_score=most, late_penalty=grades.late_penalty)
         return nb, resources
@@ -213,37 +211,20 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
     def init_notebooks(self) -> None:
         """Finds the graded submissions by their folders' names; in nbgrader's patterns, brackets mean something."""
         course = self.coursedir
-        left_out = set(course.student_id_exclude.split(",")) if course.student_id_exclude else set()
-        folders = self._folders(course.autograded_directory)
+        graded = Path(course.format_path(course.autograded_directory, "x", course.assignment_id)).parents[1]
+        folders = {student: graded / student / course.assignment_id for student in students(graded)}
+        # Links are left out: they would bring in what was never graded.
         self._students = {
             student: folder
-            for student, folder in sorted(folders.items())
-            if _selected(student, course.student_id) and student not in left_out
+            for student, folder in folders.items()
+            if is_meant(student, course) and folder.is_dir() and not (folder.is_symlink() or folder.parent.is_symlink())
         }
-        self._left_out = left_out
         if not self._students:
             self._fail(f"no graded submission of {course.assignment_id!r} was found for {course.student_id!r}")
 
     def _fail(self, reason: str) -> None:
         self.log.error("%s", reason)
         raise NbGraderException(reason)
-
-    def _folders(self, step: str) -> dict[str, Path]:
-        """Folders of the assignment by student. Links are left out: they would bring in what was never graded."""
-        course, sign = self.coursedir, "\0"
-        before, after = course.format_path(step, sign, course.assignment_id).split(sign)
-        root, _, start = before.rpartition(os.sep)
-        end, _, below = after.partition(os.sep)
-        found = {}
-        for entry in sorted(os.scandir(root), key=lambda entry: entry.name) if Path(root).is_dir() else ():
-            name = entry.name
-            if not (name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end)):
-                continue
-            student = name[len(start) : len(name) - len(end)]
-            folder = Path(root, name, below)
-            if folder.is_dir() and not any(p.is_symlink() for p in (Path(root, name), folder)):
-                found[student] = folder
-        return found
 
     def convert_notebooks(self) -> None:
         """Every submission in turn."""
@@ -255,6 +236,8 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
                     self.run_pre_convert_hook()
                     self._submission(gradebook, store, student)
                     self.run_post_convert_hook()
+        except CannotStore as error:
+            self._fail(str(error))
         except OperationalError as error:
             self._fail(
                 f"nbgrader's database cannot be read ({error.orig}); if nbgrader is new, run nbgrader db upgrade"
@@ -269,8 +252,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
             known = {submission.student.id for submission in gradebook.assignment_submissions(course.assignment_id)}
         except MissingEntry:
             self._fail(f"nbgrader's database knows no assignment {course.assignment_id!r}")
-        wanted = {s for s in known if _selected(s, course.student_id)} - self._left_out
-        return sorted(wanted | set(self._students))
+        return sorted({student for student in known if is_meant(student, course)} | set(self._students))
 
     def _submission(self, gradebook: Any, store: Store, student: str) -> None:
         assignment = self.coursedir.assignment_id
@@ -286,7 +268,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
         folder = self._students.get(student)
         names = set(stored) | {path.stem for path in folder.glob("*.ipynb")} if folder else set(stored)
         self.notebooks = sorted(str((folder or destination) / f"{name}.ipynb") for name in names)
-        for name in sorted(name for name in names if _selected(name, self.coursedir.notebook_id)):
+        for name in sorted(name for name in names if fnmatch.fnmatchcase(name, self.coursedir.notebook_id)):
             try:
                 if folder is None or name not in stored:
                     raise LookupError(f"there is no {'graded notebook' if folder is None else 'grade in the database'}")
@@ -326,7 +308,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
         self.log.info("Writing %s", page)
         text, _ = self.exporter.from_notebook_node(notebook, resources=resources)
         page.parent.mkdir(parents=True, exist_ok=True)
-        replace(page, text.encode("utf-8", "replace"), mode=int(str(self.permissions), 8))
+        write_whole(page, text.encode("utf-8", "replace"), mode=int(str(self.permissions), 8))
 
     def _keep_timestamp(self, folder: Path, destination: Path) -> None:
         """`nbgrader release_feedback` wants the time of hand-in beside the pages. No other file goes there."""
@@ -335,26 +317,7 @@ class GenerateFeedback(converters.GenerateFeedback):  # type: ignore[misc]
             parse_utc(content.decode().strip())
         except (OSError, ValueError, OverflowError):
             return
-        replace(destination / "timestamp.txt", content, mode=int(str(self.permissions), 8))
-
-
-def _selected(name: str, wanted: str) -> bool:
-    """Whether a name is meant, literally or by a pattern."""
-    return name == wanted or fnmatch.fnmatchcase(name, wanted)
-
-
-def read_regular(path: Path, *, most: int = 256_000_000, only: int = -1) -> bytes:
-    """A file's bytes, or only so many of them; links are not followed.
-
-    Raises:
-        OSError: If it is a link, a pipe or a device, cannot be read, or is too large.
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > most:
-            raise OSError(f"{path.name} is no regular file of at most {most:,} bytes")
-        return file.read(only)
+        write_whole(destination / "timestamp.txt", content, mode=int(str(self.permissions), 8))
 
 
 def _mark_of(page: Path) -> Sequence[str]:
@@ -365,27 +328,6 @@ def _mark_of(page: Path) -> Sequence[str]:
         return ()
     found = _MARK.search(start)
     return re.findall(r"[0-9a-f]{64}", found[0]) if found else ()
-
-
-def replace(path: Path, content: bytes, *, mode: int) -> None:
-    """Writes a file that appears whole or not at all, and clears away what an interrupted run has left."""
-    for left in _drafts(path):
-        left.unlink(missing_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(mode)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _drafts(path: Path) -> Iterator[Path]:
-    names = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.draft")
-    return (other for other in path.parent.iterdir() if names.fullmatch(other.name))
 
 
 def install() -> None:

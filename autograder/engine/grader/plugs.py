@@ -27,7 +27,7 @@ from traitlets.config import Config
 
 from autograder.engine.grader import feedback, formgrader, pages
 from autograder.engine.grader.converter import SandboxedAutograde
-from autograder.engine.grader.run import Job
+from autograder.engine.grader.run import GradingJob
 from autograder.engine.grader.verdicts import RunTwoProcesses, SaveVerdicts
 
 Resources = dict[str, Any]
@@ -67,7 +67,7 @@ class RebuiltNotebooks(NotebookExporter):  # type: ignore[misc]
         """The rebuilt notebook; or what the first round made of it, read again for the second round."""
         if not self.parent._sanitizing:
             return super().from_filename(filename, resources=resources, **options)  # type: ignore[no-any-return]
-        job: Job = self.parent.jobs[resources["nbgrader"]["notebook"]]
+        job: GradingJob = self.parent.jobs[resources["nbgrader"]["notebook"]]
         resources["metadata"] = {
             "name": job.key.notebook,
             "path": str(Path(filename).parent),

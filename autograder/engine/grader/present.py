@@ -10,42 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nbformat.v4 import new_markdown_cell, new_output
+
+from autograder.course.cells import exercise_of, grade_id, points_of
 from autograder.engine.grader.store import Bundle, Output
 from autograder.exams.verdict import Verdict
 
 Json = dict[str, Any]
-
-TEST_SUFFIX = "_test"
-
-
-def exercise_of(cell: Mapping[str, Any]) -> str:
-    """The exercise that a hidden test cell examines, or "" for every other cell."""
-    nbgrader = cell.get("metadata", {}).get("nbgrader", {})
-    grade_id = str(nbgrader.get("grade_id", ""))
-    is_test = cell["cell_type"] == "code" and nbgrader.get("grade") and not nbgrader.get("solution")
-    return grade_id.removesuffix(TEST_SUFFIX) if is_test and grade_id.endswith(TEST_SUFFIX) else ""
-
-
-def grade_id(cell: Mapping[str, Any]) -> str:
-    """The cell's nbgrader id, or ""."""
-    return str(cell.get("metadata", {}).get("nbgrader", {}).get("grade_id", ""))
-
-
-def is_written(cell: Mapping[str, Any]) -> bool:
-    """Whether a cell is an answer in words, which a human grades."""
-    nbgrader = cell.get("metadata", {}).get("nbgrader", {})
-    return bool(nbgrader.get("grade") and nbgrader.get("solution"))
-
-
-def is_students(cell: Mapping[str, Any]) -> bool:
-    """Whether a cell is the student's own, or the place of an answer, even where none was given."""
-    about = cell.get("metadata", {})
-    return bool(about.get("nbgrader", {}).get("solution")) or about.get("pset4", {}).get("origin") == "student"
-
-
-def cell_name(notebook: Mapping[str, Any], place: int) -> str:
-    """How a cell is called in remarks: by its id, or by its number counting from 1."""
-    return grade_id(notebook["cells"][place]) or f"number {place + 1}"
 
 
 def displayed(outputs: Sequence[Mapping[str, Any]]) -> list[Output]:
@@ -57,10 +28,6 @@ def _display(output: Mapping[str, Any]) -> Output:
     return {"output_type": "display_data", "data": output["data"], "metadata": output.get("metadata", {})}
 
 
-def _stream(text: str) -> Output:
-    return {"output_type": "stream", "name": "stdout", "text": text}
-
-
 def verdict_outputs(verdict: Verdict, max_points: float) -> list[Output]:
     """What a hidden test cell shows: the report, and the points as its result.
 
@@ -69,13 +36,10 @@ def verdict_outputs(verdict: Verdict, max_points: float) -> list[Output]:
         max_points: What the notebook's cell is worth; nbgrader refuses a score above it.
     """
     points = float(min(max(verdict.points, 0.0), max_points))
-    result = {
-        "output_type": "execute_result",
-        "execution_count": None,
-        "data": {"text/plain": repr(points)},
-        "metadata": {},
-    }
-    return [_stream(verdict.report() + "\n"), result]
+    return [
+        new_output("stream", text=verdict.report() + "\n"),
+        new_output("execute_result", {"text/plain": repr(points)}),
+    ]
 
 
 def present(notebook: Mapping[str, Any], bundle: Bundle) -> Json:
@@ -99,9 +63,11 @@ def _presented(cell: Mapping[str, Any], place: int, bundle: Bundle) -> Json:
     outputs = list(bundle.outputs.get(place, ()))
     if exercise in bundle.ungraded:
         words = f"{exercise} is not graded yet: {bundle.ungraded[exercise]}. A human will look at it.\n"
-        return _left_open({**cell, "execution_count": None, "outputs": [_stream(words)]}, bundle.ungraded[exercise])
+        return _left_open(
+            {**cell, "execution_count": None, "outputs": [new_output("stream", text=words)]}, bundle.ungraded[exercise]
+        )
     if exercise and exercise in bundle.verdicts:
-        outputs = verdict_outputs(bundle.verdicts[exercise], float(cell["metadata"]["nbgrader"].get("points", 0)))
+        outputs = verdict_outputs(bundle.verdicts[exercise], points_of(cell))
     return {**cell, "execution_count": None, "outputs": outputs}
 
 
@@ -114,9 +80,7 @@ def _left_open(cell: Json, reason: str) -> Json:
 def _remarks_cell(bundle: Bundle, remarks: Sequence[str]) -> Json:
     """Remarks hold words from the submission: they are shown as preformatted text, which no renderer executes."""
     lines = "\n".join(f"    - {' '.join(remark.split())}" for remark in remarks)
-    return {
-        "cell_type": "markdown",
-        "id": "grading-remarks",
-        "metadata": {"deletable": False, "editable": False, "pset4": {"origin": "remarks"}},
-        "source": f"**While grading** (status: {bundle.status})\n\n{lines}",
-    }
+    source = f"**While grading** (status: {bundle.status})\n\n{lines}"
+    metadata = {"deletable": False, "editable": False, "pset4": {"origin": "remarks"}}
+    cell: Json = new_markdown_cell(source, id="grading-remarks", metadata=metadata)
+    return cell

@@ -18,9 +18,16 @@ from typing import Any
 
 from traitlets.config import Config
 
-from autograder.engine.grader.present import exercise_of
+from autograder.course.cells import exercise_of
 from autograder.engine.grader.process import End
-from autograder.engine.grader.run import MAX_DIFFERENCES, Job, Settings, disagreement, grade_notebook, try_sandbox
+from autograder.engine.grader.run import (
+    MAX_DIFFERENCES,
+    GradingJob,
+    RunOptions,
+    disagreement,
+    grade_notebook,
+    try_sandbox,
+)
 from autograder.engine.grader.session import Session, open_session
 from autograder.engine.grader.staging import Taken
 from autograder.engine.grader.store import Bundle, Key, Store
@@ -46,32 +53,32 @@ class MachineFault(Exception):
         )
 
 
-def prove(source: Path, config: Config, settings: Settings, *, say: Say = lambda _words: None) -> None:
+def prove(source: Path, config: Config, options: RunOptions, *, say: Say = lambda _words: None) -> None:
     """Makes sure that right answers earn their points here.
 
     Args:
         source: Folder of the source notebooks, which hold the reference answers.
         config: The course's nbgrader configuration.
-        settings: How submissions will be run.
+        options: How submissions will be run.
         say: Told what is being done.
 
     Raises:
         SandboxUnavailable: If there is no sandbox on this machine.
         MachineFault: If grader and sandbox disagree, or a reference answer loses a point.
     """
-    if settings.sandbox:
+    if options.sandbox:
         try_sandbox()
     with open_session(
-        limits=settings.limits, device=settings.device, sandbox=settings.sandbox, hidden=settings.hidden
+        limits=options.limits, device=options.device, sandbox=options.sandbox, hidden=options.hidden
     ) as session:
         faults = [fault for fault in (disagreement(session), hidden(session)) if fault]
     if faults:
         raise MachineFault(faults)
-    known = _place_of(_fingerprint(source, settings))
+    known = _place_of(_fingerprint(source, options))
     if known.exists():
         return
     say("the machine proves itself on the reference answers, once for every change of it (about a minute) ...")
-    faults = _faults_of_reference(source, config, settings, say)
+    faults = _faults_of_reference(source, config, options, say)
     if faults:
         raise MachineFault(faults)
     _remember(known)
@@ -107,13 +114,13 @@ def _ask(session: Session, **request: str) -> Inventory:
     return found
 
 
-def _faults_of_reference(source: Path, config: Config, settings: Settings, say: Say) -> list[str]:
+def _faults_of_reference(source: Path, config: Config, options: RunOptions, say: Say) -> list[str]:
     """What the reference answers lose, notebook by notebook."""
     faults: list[str] = []
     with TemporaryDirectory(prefix="pset4-proof-") as folder:
         for path in sorted(source.glob("*.ipynb")):
             job = reference_job(path, load_template(path, config))
-            bundle = grade_notebook(job, store=Store(Path(folder)), settings=settings, progress=_progress(say, path))
+            bundle = grade_notebook(job, store=Store(Path(folder)), options=options, progress=_progress(say, path))
             faults += shortfalls(job, bundle)
     return faults
 
@@ -122,13 +129,13 @@ def _progress(say: Say, path: Path) -> Say:
     return lambda words: say(f"proving the machine, {path.stem}: {words}")
 
 
-def reference_job(path: Path, template: Template) -> Job:
+def reference_job(path: Path, template: Template) -> GradingJob:
     """A source notebook, handed in as if by a student: its solutions are the answers."""
-    arrived = arrive(Taken("handed in", path.read_bytes()), template)
-    return Job(key=Key("reference", "proof", path.stem), notebook=arrived.rebuilt.notebook, seed=SEED)
+    rebuilt = arrive(Taken("handed in", path.read_bytes()), template)
+    return GradingJob(key=Key("reference", "proof", path.stem), notebook=rebuilt.notebook, seed=SEED)
 
 
-def shortfalls(job: Job, bundle: Bundle) -> list[str]:
+def shortfalls(job: GradingJob, bundle: Bundle) -> list[str]:
     """What a reference submission did not earn, and what was seen: a sentence for each exercise."""
     found = []
     for cell in job.notebook["cells"]:
@@ -151,11 +158,11 @@ def _errors(bundle: Bundle) -> list[str]:
     return [f"{o['ename']}: {str(o['evalue'])[:300]}" for o in outputs if o["output_type"] == "error"]
 
 
-def _fingerprint(source: Path, settings: Settings) -> str:
+def _fingerprint(source: Path, options: RunOptions) -> str:
     """Everything on which the proof hangs."""
     hangs_on: Mapping[str, Any] = {
-        "conditions": settings.conditions(),
-        "sandbox": settings.sandbox,
+        "conditions": options.conditions(),
+        "sandbox": options.sandbox,
         "modules": modules(),
         "machine": [platform.node(), platform.platform(), _processor(), os.cpu_count()],
         "user": os.geteuid() if hasattr(os, "geteuid") else 0,

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from autograder.course.cells import grade_id, judges, marks
 from autograder.engine.grader.given_cells import Additions, additions, names_defined, released_text
 from autograder.engine.grader.reading import MAX_BYTES, Piece, Submission, read_submission
+from autograder.engine.grader.staging import Arrival
 
 Json = dict[str, Any]
 
@@ -31,12 +33,14 @@ class Rebuilt:
         remarks: What was repaired.
         not_taken: Answers that stand in the file and were not used, by grade id: why. A human must see them.
         lost_names: Names that the student defined in a given cell and that nothing defines now: name -> that cell's id.
+        arrival: Whether there was a notebook, and whether it could be read.
     """
 
     notebook: Json
     remarks: tuple[str, ...] = ()
     not_taken: Mapping[str, str] = field(default_factory=dict)
     lost_names: Mapping[str, str] = field(default_factory=dict)
+    arrival: Arrival = "handed in"
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,10 @@ def _same(source: str) -> str:
 def _slots(template: Mapping[str, Any], names: Mapping[str, frozenset[str]]) -> list[_Slot]:
     slots = []
     for cell in template["cells"]:
-        nbgrader = cell.get("metadata", {}).get("nbgrader", {})
-        grade_id, source = nbgrader.get("grade_id", ""), cell["source"]
-        answer = bool(nbgrader.get("solution"))
+        name, source, answer = grade_id(cell), cell["source"], bool(marks(cell).get("solution"))
         is_code = answer and cell["cell_type"] == "code"
-        expected = names_defined(source) or names.get(grade_id, frozenset()) if is_code else frozenset()
-        judges = bool(nbgrader.get("grade")) and not answer
-        slots.append(_Slot(cell["cell_type"], source, grade_id, answer, judges, expected))
+        expected = names_defined(source) or names.get(name, frozenset()) if is_code else frozenset()
+        slots.append(_Slot(cell["cell_type"], source, name, answer, judges(cell), expected))
     return slots
 
 

@@ -16,14 +16,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from autograder.course.cells import cell_name, exercise_of, grade_id, is_students, is_written, points_of
 from autograder.engine.grader.faults import Witness, our_fault, undefined_name
 from autograder.engine.grader.judging import judging_code
-from autograder.engine.grader.present import cell_name, displayed, exercise_of, grade_id, is_students, is_written
+from autograder.engine.grader.present import displayed
 from autograder.engine.grader.process import CannotStart, End
-from autograder.engine.grader.rebuild import names_defined
+from autograder.engine.grader.rebuild import Rebuilt, names_defined
 from autograder.engine.grader.sandbox import Namespace
 from autograder.engine.grader.session import CellResult, Session, open_session
-from autograder.engine.grader.staging import Arrival
 from autograder.engine.grader.store import Bundle, CannotStore, Key, Status, Store, fingerprint
 from autograder.engine.wire.inventory import IN_USE, Inventory, differences, inventory
 from autograder.engine.wire.limits import Limits
@@ -46,34 +46,24 @@ STOPPED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """One notebook to grade.
+class GradingJob(Rebuilt):
+    """A rebuilt notebook that is to be graded.
 
     Attributes:
         key: Whose notebook it is.
-        notebook: The rebuilt notebook.
-        remarks: What was repaired.
         seed: Seed of the exams.
-        arrival: Whether there was a notebook, and whether it could be read.
         files: Folder of the submission; its regular files are copied into the scratch folder.
         digest: Hash of these files: another helper beside the same notebook is another submission.
-        not_taken: Answers that stood in the file and could not be used, by the cell's id, each with the reason.
-        lost_names: Names that the student defined in a given cell, whose own text was used; with that cell's id.
     """
 
     key: Key
-    notebook: Json
-    remarks: tuple[str, ...] = ()
     seed: int
-    arrival: Arrival = "handed in"
     files: Path | None = None
     digest: str = ""
-    not_taken: Mapping[str, str] = field(default_factory=dict)
-    lost_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RunOptions:
     """How notebooks are run.
 
     Attributes:
@@ -111,26 +101,33 @@ def what_the_grader_sees(*, hashed: bool) -> Inventory:
     return inventory(hashed=hashed) | {IN_USE: str(load_settings().n_iter_while_grading)}
 
 
-def mark_of(job: Job, settings: Settings) -> str:
+def mark_of(job: GradingJob, options: RunOptions) -> str:
     """Hash of all that the result of a job hangs on."""
     conditions = {
-        **settings.conditions(),
+        **options.conditions(),
         "arrival": job.arrival,
         "files": job.digest,
         "not taken": dict(job.not_taken),
     }
-    return fingerprint(job.notebook, seed=job.seed, sandboxed=settings.sandbox, conditions=conditions)
+    return fingerprint(job.notebook, seed=job.seed, sandboxed=options.sandbox, conditions=conditions)
 
 
 def grade_notebook(
-    job: Job, *, store: Store, settings: Settings, progress: Progress | None = None, again: bool = False
+    job: GradingJob,
+    *,
+    store: Store,
+    options: RunOptions,
+    mark: str = "",
+    progress: Progress | None = None,
+    again: bool = False,
 ) -> Bundle:
     """Grades a notebook, or goes on where an earlier run of the same notebook was interrupted.
 
     Args:
         job: What to grade.
         store: Where verdicts are kept as they come.
-        settings: How it is run.
+        options: How it is run.
+        mark: What the result hangs on, where that is known already; see `mark_of`.
         progress: Told in a few words what is being done.
         again: Whether a complete result is not enough; one that was interrupted is still gone on with.
 
@@ -140,18 +137,18 @@ def grade_notebook(
     Raises:
         CannotStore: If results cannot be written. Everything else that goes wrong on our side ends as "not gradable".
     """
-    mark = mark_of(job, settings)
+    mark = mark or mark_of(job, options)
     bundle = store.load(job.key, expected=mark)
     if bundle is not None and bundle.complete and not again:
         store.save(bundle)
         return bundle
     verdicts = bundle.verdicts if bundle is not None and bundle.status == "running" else {}
-    bundle = Bundle(job.key, mark, job.seed, sandboxed=settings.sandbox, verdicts=verdicts)
-    for remark in (*job.remarks, *(() if settings.sandbox else (NO_SANDBOX,))):
+    bundle = Bundle(job.key, mark, job.seed, sandboxed=options.sandbox, verdicts=verdicts)
+    for remark in (*job.remarks, *(() if options.sandbox else (NO_SANDBOX,))):
         bundle = bundle.with_remark(remark)
     store.save(bundle)
     if job.arrival == "handed in":
-        bundle = _Run(job, bundle, store, settings, progress or (lambda _words: None)).to_the_end()
+        bundle = _Run(job, bundle, store, options, progress or (lambda _words: None)).to_the_end()
     else:
         bundle = _nothing_to_run(job, bundle)
     bundle = replace(bundle, status=_status(job, bundle))
@@ -159,7 +156,7 @@ def grade_notebook(
     return bundle
 
 
-def _status(job: Job, bundle: Bundle) -> Status:
+def _status(job: GradingJob, bundle: Bundle) -> Status:
     if bundle.ungraded:
         return "not gradable"
     if job.arrival == "handed in":
@@ -176,7 +173,7 @@ def try_sandbox() -> None:
     Namespace(limits=Limits(), scratch_files=None, readable=(), device="cpu").close()
 
 
-def _nothing_to_run(job: Job, bundle: Bundle) -> Bundle:
+def _nothing_to_run(job: GradingJob, bundle: Bundle) -> Bundle:
     """Nobody's code is run where nothing could be read: every exercise earns nothing, and says why."""
     reason = job.remarks[0] if job.remarks else f"the notebook was {job.arrival}"
     for cell in job.notebook["cells"]:
@@ -185,12 +182,8 @@ def _nothing_to_run(job: Job, bundle: Bundle) -> Bundle:
             graded = exercise or (is_written(cell) and grade_id(cell)) or ""
             bundle = bundle.with_ungraded(graded, reason) if graded else bundle
         elif exercise:
-            bundle = bundle.with_verdict(no_points(exercise, _points(cell), reason))
+            bundle = bundle.with_verdict(no_points(exercise, points_of(cell), reason))
     return bundle
-
-
-def _points(cell: Mapping[str, Any]) -> float:
-    return float(cell["metadata"]["nbgrader"].get("points", 0))
 
 
 def no_points(exercise: str, points: float, reason: str) -> Verdict:
@@ -203,8 +196,8 @@ def no_points(exercise: str, points: float, reason: str) -> Verdict:
 class _Run:
     """A notebook under way: the session may die and be replaced; what had been run is then run again."""
 
-    def __init__(self, job: Job, bundle: Bundle, store: Store, settings: Settings, progress: Progress) -> None:
-        self.job, self.bundle, self.store, self.settings, self.progress = job, bundle, store, settings, progress
+    def __init__(self, job: GradingJob, bundle: Bundle, store: Store, options: RunOptions, progress: Progress) -> None:
+        self.job, self.bundle, self.store, self.options, self.progress = job, bundle, store, options, progress
         self.outputs: dict[int, list[dict[str, Any]]] = {}
         self.session: Session | None = None
         self.done: list[int] = []  # cells that a new kernel has to run again
@@ -216,14 +209,14 @@ class _Run:
 
     def to_the_end(self) -> Bundle:
         """Runs every cell and examines every exercise that has no verdict yet."""
-        settings = self.settings
+        options = self.options
         try:
             with open_session(
-                limits=settings.limits,
+                limits=options.limits,
                 scratch_files=self.job.files,
-                device=settings.device,
-                sandbox=settings.sandbox,
-                hidden=settings.hidden,
+                device=options.device,
+                sandbox=options.sandbox,
+                hidden=options.hidden,
             ) as self.session:
                 self.fault = disagreement(self.session)
                 self._all_cells()
@@ -253,7 +246,7 @@ class _Run:
         if not self.fault:
             self._revive()
         if exercise:
-            self._judge(exercise, _points(cell))
+            self._judge(exercise, points_of(cell))
             self.store.save(self.bundle)
         elif not self.over and not self.fault:
             self.progress(f"running cell {cell_name(self.job.notebook, place)}")
@@ -303,8 +296,8 @@ class _Run:
         assert self.session is not None
         while not self.session.alive and not self.over and not self.fault:
             if self.session.seconds_left <= 0:
-                self.over = f"the notebook's time of {self.settings.limits.submission_seconds:g} s was up"
-            elif self.restarts >= self.settings.max_restarts:
+                self.over = f"the notebook's time of {self.options.limits.submission_seconds:g} s was up"
+            elif self.restarts >= self.options.max_restarts:
                 self.over = f"the kernel died {self.restarts + 1} times"
             else:
                 self.restarts += 1
@@ -318,7 +311,7 @@ class _Run:
         for place in list(self.done):
             self.progress(f"running cell {cell_name(self.job.notebook, place)} again")
             request = {"kind": "cell", "source": self.job.notebook["cells"][place]["source"], "allowance": 0}
-            answer = self.session.ask(request, self.settings.limits.cell_seconds)
+            answer = self.session.ask(request, self.options.limits.cell_seconds)
             if isinstance(answer, End):
                 self.done.remove(place)
                 name = cell_name(self.job.notebook, place)
@@ -342,7 +335,7 @@ class _Run:
         assert self.session is not None
         witness = Witness(self.session.student())
         try:
-            verdict = examine(exercise, witness, seed=self.job.seed, devices=self.settings.devices)
+            verdict = examine(exercise, witness, seed=self.job.seed, devices=self.options.devices)
         except Exception as error:
             # A mistake of ours, or something that nobody has thought of; the others must still be graded.
             self._leave_open(exercise, f"the exam of {exercise} itself failed ({type(error).__name__})")

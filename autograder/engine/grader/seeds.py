@@ -7,10 +7,11 @@ regrade repeats exactly: `seed = HMAC-SHA256(secret, student and assignment)`.
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from hashlib import sha256
 from pathlib import Path
+
+from autograder.engine.grader.whole_files import write_whole
 
 SECRET_FILE = ".secret"
 SECRET_BYTES = 32
@@ -24,7 +25,7 @@ def course_secret(course_folder: Path) -> bytes:
     """
     path = Path(course_folder) / SECRET_FILE
     if not path.exists():
-        _create_once(path, secrets.token_bytes(SECRET_BYTES).hex().encode() + b"\n")
+        write_whole(path, secrets.token_bytes(SECRET_BYTES).hex().encode() + b"\n", mode=0o600, once=True)
     secret = path.read_bytes().strip()
     if len(secret) < SECRET_BYTES:
         raise ValueError(
@@ -32,25 +33,6 @@ def course_secret(course_folder: Path) -> bytes:
             "restore it from your backup, or delete it (exams then get new inputs when they are run again)"
         )
     return secret
-
-
-def _create_once(path: Path, content: bytes) -> None:
-    """Writes a private file that appears complete or not at all; of two processes that try, the first one wins."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-        except OSError:  # no hard links on this file system
-            draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def exam_seed(course_folder: Path | str, student_id: str, assignment: str) -> int:

@@ -1,4 +1,4 @@
-"""Copies a submission before anybody else looks at it: nbgrader, its glob patterns and its copying see only the copy.
+"""Reads a submission before anybody else does: nbgrader, its glob patterns and its copying see only a copy of it.
 
 What was handed in belongs to a stranger: links that lead elsewhere, pipes that never end, devices, a million files,
 names that are patterns. The copy holds regular files only, within bounds, under the names that the course expects, and
@@ -15,11 +15,13 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import parse_utc
 
 from autograder.engine.wire.limits import MEGABYTE
@@ -87,21 +89,45 @@ class Taken:
 
 @dataclass(frozen=True)
 class Staged:
-    """The copy of a submission.
+    """A submission as it was read, and its copy once that is written.
 
     Attributes:
-        folder: Where it stands: one file for each of the course's notebooks, and the submission's other files.
+        folder: Where the copy belongs: one file for each of the course's notebooks, and the submission's other files.
         notebooks: What was taken for each notebook, by its name without ".ipynb".
-        digest: Hash of the other files, names and bytes, without the time stamp.
+        others: The other files, by their place below the folder.
         timestamp: Text of `timestamp.txt`, "" where there is none that can be read.
         remarks: What a grader should know about the submission as a whole.
     """
 
     folder: Path
     notebooks: Mapping[str, Taken]
-    digest: str
+    others: Mapping[PurePosixPath, bytes]
     timestamp: str = ""
     remarks: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Hash of the other files, names and bytes, without the time stamp."""
+        lines = sorted(f"{place}\0{sha256(content).hexdigest()}" for place, content in self.others.items())
+        return sha256("\n".join(lines).encode()).hexdigest()
+
+    def write(self) -> None:
+        """Writes the copy; what stands in its place is removed first.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        remove(self.folder)
+        self.folder.mkdir(parents=True)
+        for place, content in self.others.items():
+            path = self.folder / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        for name, taken in self.notebooks.items():
+            # nbgrader looks for a file of each notebook; what became of it stands in `notebooks`.
+            (self.folder / f"{name}.ipynb").write_bytes(taken.content)
+        if self.timestamp:
+            (self.folder / TIMESTAMP).write_text(self.timestamp + "\n", encoding="utf-8")
 
 
 Recognise = Callable[[bytes], tuple[str, int]]
@@ -109,17 +135,14 @@ Recognise = Callable[[bytes], tuple[str, int]]
 
 
 def stage(student: Path, assignment: str, target: Path, names: Sequence[str], recognise: Recognise) -> Staged:
-    """Copies one student's submission.
+    """Reads one student's submission, without writing anything.
 
     Args:
         student: The student's folder below `submitted/`.
         assignment: Name of the assignment, which is the name that its folder should have.
-        target: Where the copy goes; what stands there is removed first.
+        target: Where its copy belongs.
         names: The assignment's notebooks, without ".ipynb".
         recognise: Tells what a notebook's content is.
-
-    Raises:
-        OSError: If the copy cannot be written.
     """
     found, remarks = read_submission_folder(student, assignment)
     entries = [entry for entry in found if entry.place.name != TIMESTAMP]
@@ -129,14 +152,9 @@ def stage(student: Path, assignment: str, target: Path, names: Sequence[str], re
     base = _common_folder([candidates[0].place for candidates in chosen.values() if candidates])
     kept, more = _within_bounds(others)
     timestamp, complaint = _timestamp([entry for entry in found if entry.place.name == TIMESTAMP])
-    _write(target, notebooks, kept, base, timestamp)
-    return Staged(
-        target,
-        notebooks,
-        _digest(kept, base),
-        timestamp,
-        (*remarks, *_unreadable_files(others), *more, *complaint),
-    )
+    files = {_relative(entry.place, base): entry.content or b"" for entry in reversed(kept)}  # of equals, the first
+    files = {place: content for place, content in files.items() if files.keys().isdisjoint(place.parents)}
+    return Staged(target, notebooks, files, timestamp, (*remarks, *_unreadable_files(others), *more, *complaint))
 
 
 def read_submission_folder(student: Path, assignment: str) -> tuple[list[Entry], tuple[str, ...]]:
@@ -358,7 +376,7 @@ def _within_bounds(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     left_out: list[Entry] = []
     room = MAX_OTHER_BYTES
     for entry in entries:
-        if entry.content is None:
+        if entry.content is None or (entry.is_archive and not entry.problem):  # what was unpacked stands unpacked
             continue
         if len(kept) < MAX_FILES and len(entry.content) <= room:
             kept.append(entry)
@@ -392,28 +410,6 @@ def _timestamp(entries: Sequence[Entry]) -> tuple[str, list[str]]:
     return f"{time:%Y-%m-%d %H:%M:%S} UTC", []
 
 
-def _digest(entries: Sequence[Entry], base: PurePosixPath) -> str:
-    lines = sorted(f"{_relative(e.place, base)}\0{sha256(e.content or b'').hexdigest()}" for e in entries)
-    return sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _write(
-    target: Path, notebooks: Mapping[str, Taken], others: Sequence[Entry], base: PurePosixPath, timestamp: str
-) -> None:
-    remove(target)
-    target.mkdir(parents=True)
-    for entry in others:
-        place = target / _relative(entry.place, base)
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(entry.content or b"")
-    for name, taken in notebooks.items():
-        # nbgrader looks for a file of each notebook; what became of it stands in `Staged`.
-        (target / f"{name}.ipynb").write_bytes(taken.content)
-    if timestamp:
-        (target / TIMESTAMP).write_text(timestamp + "\n", encoding="utf-8")
-
-
 def remove(folder: Path) -> None:
     """Removes a copy, if there is one."""
     if folder.is_symlink():
@@ -428,3 +424,9 @@ def students(submitted: Path) -> list[str]:
         return sorted(path.name for path in submitted.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError:
         return []
+
+
+def is_meant(student: str, coursedir: CourseDirectory) -> bool:
+    """Whether nbgrader's options mean a student: by the id itself or by a pattern, and not left out by name."""
+    wanted, without = coursedir.student_id, str(coursedir.student_id_exclude).split(",")
+    return (student == wanted or fnmatchcase(student, wanted)) and student not in without

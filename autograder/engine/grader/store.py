@@ -18,12 +18,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from autograder.course.cells import grade_id
 from autograder.exams.verdict import PropertyResult, Verdict
 
 FORMAT = 2
+"""Of a bundle. Those of another version count as absent."""
+VERSION = 3
+"""Of the tables. A file of another version is nobody's results."""
 FOLDER = "results"
 DATABASE = "results.db"
-MAX_BUNDLE = 24_000_000
+MAX_BUNDLE = 40_000_000
 MAX_REMARKS = 60
 MAX_REMARK = 500
 WAIT_SECONDS = 30.0
@@ -31,7 +35,8 @@ WAIT_SECONDS = 30.0
 Status = Literal["running", "graded", "graded with remarks", "not gradable", "unreadable", "not handed in"]
 Output = dict[str, Any]
 
-SCHEMA = """
+SCHEMA = f"""
+BEGIN;
 CREATE TABLE IF NOT EXISTS bundle (
     assignment TEXT, student TEXT, notebook TEXT, state TEXT CHECK (state IN ('draft', 'stored')),
     fingerprint TEXT, body TEXT,
@@ -41,6 +46,8 @@ CREATE TABLE IF NOT EXISTS grade (
     assignment TEXT, student TEXT, mark TEXT, pending INTEGER DEFAULT 0,
     PRIMARY KEY (assignment, student)
 );
+PRAGMA user_version = {VERSION};
+COMMIT;
 """
 
 
@@ -115,13 +122,9 @@ def fingerprint(notebook: Mapping[str, Any], *, seed: int, sandboxed: bool, cond
         sandboxed: Whether its code runs in the sandbox.
         conditions: Whatever else must be the same for a stored result to stand.
     """
-    cells = [[cell["cell_type"], cell["source"], _grade_id(cell)] for cell in notebook["cells"]]
+    cells = [[cell["cell_type"], cell["source"], grade_id(cell)] for cell in notebook["cells"]]
     text = json.dumps([FORMAT, cells, seed, sandboxed, dict(conditions)], sort_keys=True, default=str)
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _grade_id(cell: Mapping[str, Any]) -> str:
-    return str(cell.get("metadata", {}).get("nbgrader", {}).get("grade_id", ""))
 
 
 class Store:
@@ -141,7 +144,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as connection:
-                connection.executescript(SCHEMA)
+                self._make_tables(connection)
                 with connection:
                     yield connection
         except (sqlite3.Error, OSError) as error:
@@ -149,6 +152,25 @@ class Store:
                 f"the results in {self.path} cannot be read or written ({error}): look at the disk's free space and "
                 "the file's permissions, then run the same command again"
             ) from error
+
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        """Makes the tables of an empty file; refuses a file with others."""
+        version = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+        if connection.execute(version).fetchone() == (0, 0):
+            connection.executescript(SCHEMA)
+        found = connection.execute(version).fetchone()[0]
+        if found != VERSION:
+            raise CannotStore(
+                f"the results in {self.path} are of another version of this program (tables of version {found}, "
+                f"expected {VERSION}): move the file away, and grade again"
+            )
+
+    def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        """What a query finds; nothing, and no file is made, where nothing was ever stored."""
+        if not self.path.exists():
+            return []
+        with self._open() as connection:
+            return connection.execute(query, values).fetchall()
 
     def save(self, bundle: Bundle) -> None:
         """Writes a draft; what stood there before is replaced only once the new one is on the disk.
@@ -170,17 +192,13 @@ class Store:
             expected: If not empty, a bundle with another fingerprint counts as absent.
         """
         query = "SELECT body FROM bundle WHERE assignment = ? AND student = ? AND notebook = ? ORDER BY state"
-        with self._open() as connection:
-            rows = connection.execute(query, (key.assignment, key.student, key.notebook)).fetchall()
-        found = [bundle for (body,) in rows if (bundle := _from_json(body)) is not None]
+        found = _bundles(self._rows(query, key.assignment, key.student, key.notebook))
         return next((bundle for bundle in found if expected in ("", bundle.fingerprint)), None)
 
     def bundles(self, assignment: str) -> list[Bundle]:
         """What nbgrader holds of an assignment, by student and notebook; drafts are not among it."""
         query = "SELECT body FROM bundle WHERE assignment = ? AND state = 'stored' ORDER BY student, notebook"
-        with self._open() as connection:
-            rows = connection.execute(query, (assignment,)).fetchall()
-        return [bundle for (body,) in rows if (bundle := _from_json(body)) is not None]
+        return _bundles(self._rows(query, assignment))
 
     def begin(self, student: str, assignment: str) -> None:
         """Notes that nbgrader is about to be told a grade; until `finish`, what it holds is nobody's grade."""
@@ -212,19 +230,16 @@ class Store:
 
     def mark(self, student: str, assignment: str) -> str:
         """What the grade that nbgrader holds hangs on, as `finish` was told, or "" where it holds none."""
-        return str(self._grade(student, assignment)[0])
+        return self._grade(student, assignment)[0]
 
     def _grade(self, student: str, assignment: str) -> tuple[str, int]:
-        query = "SELECT mark, pending FROM grade WHERE assignment = ? AND student = ?"
-        with self._open() as connection:
-            row = connection.execute(query, (assignment, student)).fetchone()
-        return row or ("", 0)
+        rows = self._rows("SELECT mark, pending FROM grade WHERE assignment = ? AND student = ?", assignment, student)
+        return (str(rows[0][0]), rows[0][1]) if rows else ("", 0)
 
     def known(self, assignment: str) -> dict[str, bool]:
         """Students with a grade that is stored or being stored: whether it is still being stored."""
         query = "SELECT student, pending FROM grade WHERE assignment = ? ORDER BY student"
-        with self._open() as connection:
-            return {student: bool(pending) for student, pending in connection.execute(query, (assignment,))}
+        return {student: bool(pending) for student, pending in self._rows(query, assignment)}
 
 
 def fitted(bundle: Bundle) -> Bundle:
@@ -255,6 +270,11 @@ def _dumps(value: Any) -> bytes:
 
 def _to_json(bundle: Bundle) -> str:
     return _dumps(_fields(bundle)).decode()
+
+
+def _bundles(rows: Sequence[tuple[str]]) -> list[Bundle]:
+    """The bundles in the rows that this version can read."""
+    return [bundle for (body,) in rows if (bundle := _from_json(body)) is not None]
 
 
 def _from_json(body: str) -> Bundle | None:

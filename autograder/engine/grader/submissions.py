@@ -12,8 +12,9 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearHiddenTests, SaveCells
 from traitlets.config import Config
 
+from autograder.course.cells import grade_id, marks
 from autograder.engine.grader.rebuild import Piece, Rebuilt, Submission, names_defined, read_submission, rebuild
-from autograder.engine.grader.staging import Arrival, Taken
+from autograder.engine.grader.staging import Taken
 
 Json = dict[str, Any]
 FEWEST_SIGNS = 3  # cells that must speak for a notebook whose name does not say which one it is
@@ -32,19 +33,6 @@ class Template:
     names: dict[str, frozenset[str]]
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """What became of one notebook of a submission before anything runs.
-
-    Attributes:
-        rebuilt: The notebook to run.
-        arrival: Whether there was one, and whether it could be read.
-    """
-
-    rebuilt: Rebuilt
-    arrival: Arrival
-
-
 def load_template(path: Path, config: Config) -> Template:
     """Reads a source notebook and treats it as the release does, but keeps the hidden tests.
 
@@ -53,10 +41,8 @@ def load_template(path: Path, config: Config) -> Template:
         config: The course's nbgrader configuration.
     """
     source = nbformat.read(path, as_version=4)
-    answers = (cell for cell in source.cells if cell.metadata.get("nbgrader", {}).get("solution"))
-    names = {
-        cell.metadata.nbgrader.grade_id: names_defined(cell.source) for cell in answers if cell.cell_type == "code"
-    }
+    answers = (cell for cell in source.cells if marks(cell).get("solution") and cell.cell_type == "code")
+    names = {grade_id(cell): names_defined(cell.source) for cell in answers}
     resources: Json = {"nbgrader": {"notebook": path.stem}, "unique_key": path.stem}
     configured = config.GenerateAssignment.get("preprocessors") or GenerateAssignment.preprocessors.default()
     for kind in configured:
@@ -75,24 +61,20 @@ def _plain(node: Any) -> Any:
     return [_plain(value) for value in node] if isinstance(node, list) else node
 
 
-def arrive(taken: Taken, template: Template) -> Arrived:
+def arrive(taken: Taken, template: Template) -> Rebuilt:
     """Rebuilds one notebook of a submission, whatever was handed in for it.
 
     Args:
         taken: What was taken for it.
         template: The course's notebook.
     """
-    if taken.arrival != "handed in":
-        readable = taken.arrival == "not handed in"
-        return Arrived(_rebuilt(template, Submission(remarks=taken.remarks, readable=readable)), taken.arrival)
-    submission = read_submission(taken.content)
-    rebuilt = _rebuilt(template, submission)
-    rebuilt = replace(rebuilt, remarks=(*taken.remarks, *rebuilt.remarks))
-    return Arrived(rebuilt, "handed in" if submission.readable else "unreadable")
-
-
-def _rebuilt(template: Template, submission: Submission) -> Rebuilt:
-    return rebuild(template.notebook, submission, names=template.names)
+    arrival = taken.arrival
+    submission = Submission(readable=arrival == "not handed in")
+    if arrival == "handed in":
+        submission = read_submission(taken.content)
+        arrival = "handed in" if submission.readable else "unreadable"
+    rebuilt = rebuild(template.notebook, submission, names=template.names)
+    return replace(rebuilt, remarks=(*taken.remarks, *rebuilt.remarks), arrival=arrival)
 
 
 class Recogniser:
@@ -138,16 +120,10 @@ class _Signs:
 
 def _signs(template: Template) -> _Signs:
     cells = template.notebook["cells"]
-    about = [cell.get("metadata", {}).get("nbgrader", {}) for cell in cells]
     texts = [cell["source"].strip() for cell in cells]
     return _Signs(
-        ids=frozenset(one["grade_id"] for one in about if one.get("grade_id")),
+        ids=frozenset(filter(None, map(grade_id, cells))),
         texts=frozenset(filter(None, texts)),
-        answers={one["grade_id"]: text for one, text in zip(about, texts, strict=True) if one.get("solution")},
+        answers={grade_id(cell): text for cell, text in zip(cells, texts, strict=True) if marks(cell).get("solution")},
         names=frozenset[str]().union(*template.names.values()),
     )
-
-
-def expected_notebooks(source: Path) -> list[str]:
-    """Names of the assignment's notebooks, without ".ipynb"."""
-    return sorted(path.stem for path in source.glob("*.ipynb"))

@@ -11,7 +11,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Float, Integer
 
 from autograder.engine.grader.present import present
-from autograder.engine.grader.run import Job, Settings
+from autograder.engine.grader.run import GradingJob, RunOptions
 from autograder.engine.grader.store import Bundle
 from autograder.engine.wire.limits import MEGABYTE, Limits
 
@@ -30,14 +30,14 @@ class RunTwoProcesses(NbGraderPreprocessor):  # type: ignore[misc]
         config=True
     )
 
-    def settings(self) -> Settings:
-        """The engine's settings as configured."""
+    def options(self) -> RunOptions:
+        """How the engine runs notebooks, as configured."""
         limits = Limits(
             cell_seconds=self.cell_seconds,
             submission_seconds=self.submission_seconds,
             memory_bytes=self.memory_megabytes * MEGABYTE,
         )
-        return Settings(limits=limits, sandbox=not self.unsafe_no_sandbox)
+        return RunOptions(limits=limits, sandbox=not self.unsafe_no_sandbox)
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
         """Puts the outputs and verdicts in."""
@@ -48,7 +48,7 @@ class RunTwoProcesses(NbGraderPreprocessor):  # type: ignore[misc]
         return done, resources
 
 
-def _moved(bundle: Bundle, job: Job, notebook: NotebookNode) -> Bundle:
+def _moved(bundle: Bundle, job: GradingJob, notebook: NotebookNode) -> Bundle:
     """The bundle with its outputs where their cells are now: nbgrader adds cells that it misses."""
     by_id = {job.notebook["cells"][place]["id"]: outputs for place, outputs in bundle.outputs.items()}
     places = {place: by_id[cell.id] for place, cell in enumerate(notebook.cells) if cell.get("id") in by_id}
