@@ -10,9 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from traitlets.config.loader import PyFileConfigLoader
 
-from autograder.course import folders, sample_class, table
+from autograder.commands import sample_class, table
+from autograder.commands.course import NEEDS_A_HUMAN, Course, release_into
+from autograder.course import folders
 from autograder.course.agreement import Disagreement
-from autograder.course.course import NEEDS_A_HUMAN, Course, release_into
 from autograder.course.environment import environment
 from autograder.engine.grader.assets import pinned
 from autograder.engine.grader.progress import INTERRUPTED

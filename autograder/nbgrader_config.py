@@ -19,7 +19,7 @@ from nbgrader.preprocessors import (
     SaveCells,
 )
 
-from autograder.course.export import CourseExport
+from autograder.commands.export import CourseExport
 from autograder.course.preprocessors import FillCourseAddress, ForgiveStderr, RefuseDisagreements, SetExamSeed
 from autograder.engine.grader.plugs import use_safe_pages, use_two_processes
 from pset4.settings import load_settings

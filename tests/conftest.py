@@ -15,8 +15,8 @@ from nbgrader_course import Course as SmallCourse
 from nbgrader_course import find_alembic
 from small_course import sandbox_options
 
-from autograder.course import sample_class
-from autograder.course.course import Course
+from autograder.commands import sample_class
+from autograder.commands.course import Course
 from autograder.course.folders import REPOSITORY
 
 

@@ -11,7 +11,7 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.course.agreement import Disagreement, disagreements, refuse_notebooks
-from autograder.engine.grader.seeds import exam_seed
+from autograder.course.seeds import exam_seed
 from pset4.settings import Settings, load_settings
 
 Resources = dict[str, Any]

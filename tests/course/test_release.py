@@ -12,10 +12,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from autograder.commands.course import release_into
+from autograder.commands.sample_class import MEMBERS, fill_in
 from autograder.course import folders
 from autograder.course.contract import EXERCISES, NOTEBOOKS
-from autograder.course.course import release_into
-from autograder.course.sample_class import MEMBERS, fill_in
 
 SOURCE = folders.COURSE / "source" / folders.ASSIGNMENT
 BEGIN, END = ("BEGIN SOLUTION", "BEGIN HIDDEN TESTS"), ("END SOLUTION", "END HIDDEN TESTS")

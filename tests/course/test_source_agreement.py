@@ -21,11 +21,11 @@ from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import PyFileConfigLoader
 
-from autograder.course import course as course_module
+from autograder.commands import course as course_module
+from autograder.commands.course import Course
 from autograder.course import folders
 from autograder.course.agreement import Disagreement, disagreements, refuse_disagreements
 from autograder.course.contract import NOTEBOOKS
-from autograder.course.course import Course
 from autograder.course.preprocessors import RefuseDisagreements
 from pset4.settings import load_settings
 

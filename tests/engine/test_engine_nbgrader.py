@@ -40,16 +40,16 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from autograder import __main__ as command
 from autograder.answers import answers_for, reference
-from autograder.course import course as course_module
+from autograder.commands import course as course_module
 from autograder.course.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.course.folders import ASSIGNMENT, COURSE
 from autograder.course.preprocessors import ForgiveStderr, SetExamSeed
+from autograder.course.seeds import SECRET_FILE
 from autograder.engine.grader import converter, proof, run
 from autograder.engine.grader.converter import SandboxedAutograde as Autograde
 from autograder.engine.grader.feedback import GenerateFeedback
 from autograder.engine.grader.plugs import use_two_processes
 from autograder.engine.grader.sandbox import SandboxUnavailable
-from autograder.engine.grader.seeds import SECRET_FILE
 from autograder.engine.grader.store import Store
 from autograder.exams import EXAMS
 

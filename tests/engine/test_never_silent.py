@@ -18,8 +18,8 @@ import small_course as small
 from nbgrader.converters import NbGraderException
 from nbgrader_course import Course, stop_after
 
+from autograder.commands.table import read_rows
 from autograder.course.folders import REPOSITORY
-from autograder.course.table import read_rows
 from autograder.engine.grader import converter
 from autograder.engine.grader.converter import SandboxedAutograde, one_grader
 from autograder.engine.grader.judging import _meaning

@@ -14,7 +14,7 @@ import small_course as small
 from nbgrader.converters import NbGraderException
 from nbgrader_course import Course
 
-from autograder.course.table import read_rows
+from autograder.commands.table import read_rows
 from autograder.engine.grader import converter, proof, run, sandbox
 from autograder.engine.grader.assets import PLACE, grading_assets
 from autograder.engine.grader.converter import SandboxedAutograde

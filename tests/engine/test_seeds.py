@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder.engine.grader.seeds import SECRET_FILE, exam_seed
+from autograder.course.seeds import SECRET_FILE, exam_seed
 
 
 def test_a_seed_is_repeated_and_differs_between_students_assignments_and_courses(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from nbformat import NotebookNode
 from small_course import sandbox_options
 
 from autograder.answers import Answer, answers_for
-from autograder.course import table
+from autograder.commands import table
+from autograder.commands.course import Course
+from autograder.commands.sample_class import grade_id
 from autograder.course.contract import AUTO_GRADED, NOTEBOOKS, Exercise
-from autograder.course.course import Course
 from autograder.course.folders import ASSIGNMENT
-from autograder.course.sample_class import grade_id
 from autograder.exams import EXAMS
 
 SLOW = {"too_slow"}  # endless loops: the sample class has one

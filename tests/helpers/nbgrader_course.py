@@ -23,8 +23,8 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import LateSubmissionPlugin
 from traitlets.config import Config
 
-from autograder.course.export import CourseExport
-from autograder.course.table import endings
+from autograder.commands.export import CourseExport
+from autograder.commands.table import endings
 from autograder.engine.grader.converter import SandboxedAutograde
 from autograder.engine.grader.plugs import use_safe_pages, use_two_processes
 from autograder.engine.grader.store import Store

@@ -12,10 +12,10 @@ import torch
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from autograder.course.seeds import exam_seed
 from autograder.engine.grader.rebuild import read_submission, rebuild
 from autograder.engine.grader.run import GradingJob, RunOptions, grade_notebook, try_sandbox
 from autograder.engine.grader.sandbox import SandboxUnavailable
-from autograder.engine.grader.seeds import exam_seed
 from autograder.engine.grader.store import Bundle, Key, Store
 from autograder.exams import EXAMS, Examination, Property, exam
 

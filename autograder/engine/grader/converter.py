@@ -25,12 +25,12 @@ from traitlets import Type
 
 from autograder.course.agreement import Disagreement, refuse_disagreements
 from autograder.course.environment import environment
+from autograder.course.seeds import exam_seed
 from autograder.engine.grader.assets import pinned
 from autograder.engine.grader.progress import GO_ON, INTERRUPTED, LogLines
 from autograder.engine.grader.proof import MachineFault, prove
 from autograder.engine.grader.run import GradingJob, grade_notebook, mark_of
 from autograder.engine.grader.sandbox import SandboxUnavailable
-from autograder.engine.grader.seeds import exam_seed
 from autograder.engine.grader.staging import Staged, is_meant, remove, stage, students
 from autograder.engine.grader.store import FOLDER, Bundle, CannotStore, Key, Store
 from autograder.engine.grader.submissions import Recogniser, Template, arrive, load_template

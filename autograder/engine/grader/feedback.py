@@ -30,10 +30,10 @@ from sqlalchemy.exc import OperationalError
 from traitlets.config import Config
 
 from autograder.course.cells import grade_id, judges, marks
+from autograder.course.whole_files import read_regular, write_whole
 from autograder.engine.grader import pages
 from autograder.engine.grader.staging import is_meant, students
 from autograder.engine.grader.store import CannotStore, Store
-from autograder.engine.grader.whole_files import read_regular, write_whole
 
 Resources = dict[str, Any]
 

@@ -11,7 +11,7 @@ import secrets
 from hashlib import sha256
 from pathlib import Path
 
-from autograder.engine.grader.whole_files import write_whole
+from autograder.course.whole_files import write_whole
 
 SECRET_FILE = ".secret"
 SECRET_BYTES = 32

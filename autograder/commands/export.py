@@ -10,8 +10,8 @@ from typing import Any
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.plugins import CsvExportPlugin
 
+from autograder.commands.table import NOT_YET, Row, read_rows
 from autograder.course.folders import ASSIGNMENT
-from autograder.course.table import NOT_YET, Row, read_rows
 from autograder.engine.grader.store import CannotStore
 
 COLUMNS = (
