@@ -109,7 +109,7 @@ def check_machine() -> int:
 
 def write_notebooks() -> None:
     """Writes `notebooks/` from the source."""
-    for path in release_into(folders.NOTEBOOKS):
+    for path in release_into(folders.RELEASED):
         print(f"wrote {path}")
 
 

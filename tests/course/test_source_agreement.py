@@ -264,7 +264,7 @@ def test_a_folder_without_notebooks_is_refused(tmp_path: Path) -> None:
 def test_a_submission_is_not_graded_in_nbgraders_own_kernel_either(course: Path) -> None:
     folder = CourseDirectory(root=str(course), source_directory=str(course / "source"), assignment_id="pset4")
     refuse = RefuseDisagreements(parent=NotebookExporter(parent=Autograde(coursedir=folder)))
-    submitted = nbformat.read(folders.NOTEBOOKS / f"{NAME}.ipynb", as_version=4)
+    submitted = nbformat.read(folders.RELEASED / f"{NAME}.ipynb", as_version=4)
     about = {"nbgrader": {"notebook": NAME, "assignment": "pset4", "student": "ada"}}
     assert refuse.preprocess(submitted, about) == (submitted, about)
     change_on_disk(course, points(TEST, 9))

@@ -37,7 +37,7 @@ def at_import_of_torch(code: str, **environment: str) -> str:
 
 
 def code_cells(name: str) -> list[str]:
-    notebook = nbformat.read(folders.NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(folders.RELEASED / f"{name}.ipynb", as_version=4)
     return [TransformerManager().transform_cell(c.source) for c in notebook.cells if c.cell_type == "code"]
 
 

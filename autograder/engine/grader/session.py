@@ -22,7 +22,7 @@ from autograder.engine.grader.places import HOME
 from autograder.engine.grader.process import START_SECONDS, CannotStart, End, Place, Process, Status, no_time_left
 from autograder.engine.grader.remote import RemoteStudent
 from autograder.engine.grader.sandbox import Namespace, SandboxUnavailable, check_available
-from autograder.engine.wire.channel import ChannelClosed, OutOfTime
+from autograder.engine.wire.channel import ChannelClosed, NotInTime
 from autograder.engine.wire.clock import Clock
 from autograder.engine.wire.limits import Limits
 from autograder.engine.wire.protocol import MAX_HEADER, ProtocolError, encode
@@ -247,7 +247,7 @@ class Session:
             while True:
                 try:
                     message = process.channel.receive(deadline=until, on_bytes=count)
-                except OutOfTime:
+                except NotInTime:
                     if interrupted or not self.seconds_left:
                         raise
                     interrupted = True
@@ -262,7 +262,7 @@ class Session:
                     return End("timeout", _too_slow(seconds)) if interrupted else message
                 else:
                     raise ProtocolError("neither output nor answer")
-        except OutOfTime:
+        except NotInTime:
             if not self.seconds_left:
                 return process.kill(End("deadline", no_time_left(self.limits)))
             return process.kill(End("timeout", _too_slow(seconds) + " and could not be interrupted"))

@@ -16,7 +16,7 @@ class ChannelClosed(Exception):
     """The other side is gone."""
 
 
-class OutOfTime(Exception):
+class NotInTime(Exception):
     """The deadline came first."""
 
 
@@ -57,12 +57,12 @@ class Channel:
 
         Raises:
             ChannelClosed: If the other side is gone.
-            OutOfTime: If it does not read.
+            NotInTime: If it does not read.
         """
         view = memoryview(frame)
         while view:
             if not self._clock.wait([self.connection.fileno()], deadline, writing=True) or self._is_past(deadline):
-                raise OutOfTime
+                raise NotInTime
             try:
                 sent = self.connection.send(view[:PIECE], socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0))
             except (BlockingIOError, InterruptedError):
@@ -79,12 +79,12 @@ class Channel:
         What has arrived is looked at before it is called late, once: after the deadline, nobody can go on sending.
 
         Args:
-            deadline: On the channel's clock. After `OutOfTime`, a later call goes on where this one stopped.
+            deadline: On the channel's clock. After `NotInTime`, a later call goes on where this one stopped.
             on_bytes: Told how many bytes each frame has; may raise.
 
         Raises:
             ChannelClosed: If the other side is gone.
-            OutOfTime: If no whole message came.
+            NotInTime: If no whole message came.
             ProtocolError: If what came is not a message.
         """
         self._fill(PREFIX.size, deadline)
@@ -115,7 +115,7 @@ class Channel:
         ready = self._clock.wait([self.connection.fileno()], deadline)
         late = self._is_past(deadline)
         if not ready or (late and self._last_look == deadline):
-            raise OutOfTime
+            raise NotInTime
         if late:
             self._last_look = deadline
 
