@@ -57,7 +57,6 @@ EXERCISES = (
     Exercise("p4g_inversion", _ADVERSARIAL, "code", 4, bonus=True),
 )
 
-WRITTEN = tuple(exercise for exercise in EXERCISES if exercise.form == "written")
 # `p4f_images` is worth nothing: it has a visible check and no exam.
 AUTO_GRADED = tuple(exercise for exercise in EXERCISES if exercise.form == "code" and exercise.points)
 

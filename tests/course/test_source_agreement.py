@@ -216,9 +216,6 @@ def test_a_copy_of_a_notebook_is_refused_since_its_exercises_would_be_paid_twice
     assert any("'p3b_update_test' belongs to problem3_backward.ipynb" in sentence for sentence in found)
 
 
-# ------------------------------------------------------------------------------------- at release and at grading
-
-
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
     """A course with this course's configuration, whose source an instructor has changed."""

@@ -42,7 +42,6 @@ def scalar(x): return np.float64(1.5)
 def array(x): return np.ones(3)
 def table(x): return {'a': 1}
 def library(x): return F.conv1d(x[None, None], torch.ones(1, 1, 1))[0, 0]
-def keywords(x, *, scale=1.0, shift=None): return scale * x + (0 if shift is None else shift)
 def strides(x): return [list(x.stride()), x.storage_offset(), str(x.dtype), x.is_contiguous()]
 def slow(x): time.sleep(60)
 def random(x): return torch.rand(3)
@@ -128,11 +127,6 @@ def test_inputs_of_the_trusted_side_are_never_changed(calm: Session) -> None:
     x = X.clone()
     outcome = calm.student().call("change", [x])
     assert torch.equal(x, X) and torch.equal(outcome.arguments_after[0], X + 1)
-
-
-def test_keywords_cross(calm: Session) -> None:
-    outcome = calm.student().call("keywords", [X], CallOptions(keywords={"scale": 3.0, "shift": X}))
-    assert torch.equal(outcome.value, 4 * X)
 
 
 def test_a_variable_is_read_as_data(calm: Session) -> None:

@@ -230,9 +230,6 @@ def test_a_report_shows_no_hidden_image(answer):
     assert "tensor(" not in report and "[[" not in report
 
 
-# ------------------------------------------------------------------------------------------ the attacked photo
-
-
 class Halves(nn.Module):
     """Class 1 where the first pixel is above 0.5, else class 0; 1000 classes in all."""
 
@@ -315,8 +312,6 @@ def test_other_floating_point_types_and_gradients_do_not_matter(dtype):
     assert look(first_pixel(0.7).to(dtype).requires_grad_(), eps=0.31).success
 
 
-# ----------------------------------------------------------------- nothing on the photo hangs on a machine's rounding
-
 CORGI = max(photos())  # the mastiff where there is no corgi
 # The objectives whose success comes last or is reached on the most winding way (benchmarks/photo_margins.md).
 CLOSEST = {"margin", "sign_of_the_gradient", "gradients_that_add_up"}
@@ -364,9 +359,6 @@ def test_no_verdict_on_the_photo_is_a_close_one(answer):
         gap = measure(image.detach().clamp(0, 1), network, target, []).gap
         assert abs(gap) > 0.03, gap
         assert abs(photo.l2 - eps - TOLERANCE) > 5e-4 and abs(photo.change - 1) > 0.05
-
-
-# -------------------------------------------------------------------------------------- p4f, which has no points
 
 
 def test_the_collection_of_robust_images_is_checked():

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any
 
-from pset4.checks.calling.outcome import CallOptions, Outcome, Student
+from pset4.checks.calling.outcome import USUAL_CALL, CallOptions, Outcome, Student
 
 _MISSING_MODULE = re.compile(r"^No module named '([\w.]{1,200})'")
 _MISSING_NAME = re.compile(r"^cannot import name '\w+' from '([\w.]{1,200})'")
 _UNDEFINED = re.compile(r"^name '(\w{1,200})' is not defined")
-_PLAIN = CallOptions()
 
 
 def our_fault(error: str, message: str) -> str:
@@ -71,7 +70,7 @@ class Witness:
         self.outcomes: list[Outcome] = []
         self.missing: list[str] = []
 
-    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = _PLAIN) -> Outcome:
+    def call(self, function: str, arguments: Sequence[Any], options: CallOptions = USUAL_CALL) -> Outcome:
         """Calls the student's function of that name."""
         return self._noted(function, self._student.call(function, arguments, options))
 

@@ -37,7 +37,6 @@ class RemoteStudent:
             "kind": "call",
             "function": function,
             "arguments": list(arguments),
-            "keywords": dict(options.keywords),
             "from_scratch": options.from_scratch,
             "seconds": float(options.seconds),
             "device": options.device,

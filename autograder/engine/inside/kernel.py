@@ -330,8 +330,7 @@ class Kernel:
         return {"failed": failed}
 
     def _call(self, request: dict[str, Any], _send: Emit) -> dict[str, Any]:
-        seconds, device, keywords = request["seconds"], request["device"], request["keywords"]
-        options = CallOptions(request["from_scratch"], seconds, device, keywords)
+        options = CallOptions(request["from_scratch"], request["seconds"], request["device"])
         return self._ask(lambda student: student.call(request["function"], request["arguments"], options))
 
     def _value(self, request: dict[str, Any], _send: Emit) -> dict[str, Any]:

@@ -56,9 +56,8 @@ class LocalStudent:
         if target is None:
             return Outcome(error="MissingName", message=f"the notebook does not define `{function}`")
         given = [_private(argument, options.device) for argument in arguments]
-        keywords = {name: _private(value, options.device) for name, value in options.keywords.items()}
-        value, error, message, banned = self._attempt(target, given, keywords, options)
-        steps = [a for a in (*given, *keywords.values()) if isinstance(a, specs.RecordingStep)]
+        value, error, message, banned = self._attempt(target, given, options)
+        steps = [a for a in given if isinstance(a, specs.RecordingStep)]
         return Outcome(
             value=as_data(value),
             error=error,
@@ -79,9 +78,7 @@ class LocalStudent:
         grad = isinstance(value, Tensor) and bool(value.requires_grad)
         return Outcome(value=as_data(value), requires_grad=grad)
 
-    def _attempt(
-        self, target: Any, given: list[Any], keywords: dict[str, Any], options: CallOptions
-    ) -> tuple[Any, str, str, tuple[str, ...]]:
+    def _attempt(self, target: Any, given: list[Any], options: CallOptions) -> tuple[Any, str, str, tuple[str, ...]]:
         outside = TorchState.now()
         value, error, message = None, "", ""
         quiet = silence() if self._quiet else contextlib.nullcontext()
@@ -90,7 +87,7 @@ class LocalStudent:
             try:
                 self._torch.apply()
                 with time_limit(options.seconds):
-                    value = target(*given, **keywords)
+                    value = target(*given)
             except OutOfTime:
                 error, message = "Timeout", f"the call took longer than {options.seconds:g} s"
             except BaseException as raised:

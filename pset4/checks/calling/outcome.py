@@ -9,7 +9,7 @@ in another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -78,14 +78,12 @@ class CallOptions:
         from_scratch: Watch for banned calls (`EXERCISES.md`, "From scratch").
         seconds: Time limit of the call.
         device: Device on which specifications are built; tensors carry their own.
-        keywords: Keyword arguments.
         thorough: Watch operators, too, whose first use in a process takes a second of imports.
     """
 
     from_scratch: bool = False
     seconds: float = 20.0
     device: str = "cpu"
-    keywords: dict[str, Any] = field(default_factory=dict)
     thorough: bool = True
 
 

@@ -123,11 +123,6 @@ register_table(
 )
 
 
-def backward_of(layer: Imitation) -> Imitation:
-    """Imitates a student who differentiates another layer."""
-    return lambda grad_out, kernel: vector_jacobian(lambda x: layer(x, kernel), torch.zeros_like(grad_out), grad_out)
-
-
 def last_contribution(grad_out: Tensor, kernel: Tensor) -> Tensor:
     """What the last output leaves on each input: n = i + (k - 1)/2, or the signal's last."""
     last = (torch.arange(len(grad_out), device=grad_out.device) + half(kernel)).clamp_max(len(grad_out) - 1)
