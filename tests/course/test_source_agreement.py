@@ -285,7 +285,7 @@ def test_the_projects_own_command_prints_the_sentences_alone(
 
     change_on_disk(course, new_exercise("p3f_conv2d", "p3f_hidden"))
     monkeypatch.setattr(course_module, "SOURCE", course / "source" / folders.ASSIGNMENT)
-    monkeypatch.setattr(folders, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(folders, "RELEASED", tmp_path / "notebooks")
     monkeypatch.setattr(sys, "argv", ["autograder", "notebooks"])
     with pytest.raises(SystemExit) as ended:
         command.main()
