@@ -12,7 +12,7 @@ from autograder.exams.exam import EXAMS
 
 CELLS = Path(__file__).parent / "cells"
 _HEADING = re.compile(r"^## (Reference|Right|Wrong|Cell): (.+)$", re.MULTILINE)
-_CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^```python(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^- (loses|misconception|check): (.+)$", re.MULTILINE)
 
 
@@ -27,6 +27,7 @@ class Answer:
         loses: Names of the properties that its exam must take from it.
         misconception: Name of the diagnosis that it must get.
         extra_cells: Cells of the student before the answer cell.
+        further: What stands in the answer cells of other exercises that have no points of their own, by their ids.
         kind: "reference" stands in the source notebook.
         checked: Whether the visible check can tell it from a right answer.
     """
@@ -37,6 +38,7 @@ class Answer:
     loses: frozenset[str] = frozenset()
     misconception: str = ""
     extra_cells: tuple[str, ...] = ()
+    further: tuple[tuple[str, str], ...] = ()
     kind: Literal["reference", "right", "wrong"] = "right"
     checked: bool = True
 
@@ -48,7 +50,7 @@ class Answer:
     @property
     def cells(self) -> tuple[str, ...]:
         """All its cells, in the notebook's order."""
-        return (*self.extra_cells, self.source)
+        return (*self.extra_cells, self.source, *(source for _, source in self.further))
 
 
 def parse(exercise: str, text: str) -> tuple[Answer, ...]:
@@ -63,12 +65,13 @@ def parse(exercise: str, text: str) -> tuple[Answer, ...]:
         (heading.group(1), heading.group(2).strip(), text[heading.end() : end])
         for heading, end in zip(headings, ends, strict=True)
     ]
-    shared = {name: _CODE.findall(body)[0].rstrip("\n") for kind, name, body in sections if kind == "Cell"}
+    shared = {name: _CODE.findall(body)[0][1].rstrip("\n") for kind, name, body in sections if kind == "Cell"}
     return tuple(_answer(exercise, kind, name, body, shared) for kind, name, body in sections if kind != "Cell")
 
 
 def _answer(exercise: str, kind: str, name: str, body: str, shared: dict[str, str]) -> Answer:
-    cells = [code.rstrip("\n") for code in _CODE.findall(body)]
+    blocks = [(other, code.rstrip("\n")) for other, code in _CODE.findall(body)]
+    cells = [code for other, code in blocks if not other]
     fields = dict(_FIELD.findall(_CODE.sub("", body)))
     if not cells:
         raise ValueError(f"{exercise}, {name!r}: there is no ```python block")
@@ -82,6 +85,7 @@ def _answer(exercise: str, kind: str, name: str, body: str, shared: dict[str, st
         loses=_properties(exercise, fields.get("loses", "")),
         misconception=fields.get("misconception", "").strip(),
         extra_cells=(*used, *cells[:-1]),
+        further=tuple((other, code) for other, code in blocks if other),
         kind="reference" if kind == "Reference" else "right" if kind == "Right" else "wrong",
         checked=fields.get("check", "").strip() != "none",
     )

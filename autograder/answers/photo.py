@@ -31,8 +31,6 @@ from pset4.steps import L2Step
 
 Namespace = dict[str, Any]
 FIRST_CELL = "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor\n"
-PHOTO_LINE = "# Attack the photo"
-"""From here on, the reference answer to `p4a_attack` attacks the photo; above it stands the function alone."""
 PHOTOS = {
     "p4a_attack": "adversarial_tarantula",
     "p4b_tiger_cat": "adversarial_tiger_cat",
@@ -96,7 +94,7 @@ def given_cells(exercise: str, *, photo: Tensor | None = None, walk: Walk | None
         "standard_step": step(corgi, step_size=STEP_SIZES["standard"], eps=STANDARD_EPS),
     }
     if exercise in {"p4b_tiger_cat", "p4e_robust"}:
-        exec(reference("p4a_attack").source.split(PHOTO_LINE)[0], namespace)
+        exec(reference("p4a_attack").source, namespace)
     if exercise == "p4e_robust":
         robust = judging_network("robust")
         namespace |= {
@@ -201,9 +199,8 @@ class PhotoAttack:
         return measure(image.detach(), network, self.target, walk.images())
 
     def _call(self, namespace: Namespace, network: Network, walk: Walk) -> Tensor:
-        """Calls the answer's function, without the line that attacks the photo as a tarantula."""
-        functions = [cell.split(f"{PHOTOS['p4a_attack']} =")[0] for cell in self.answer.cells]
-        run_cells(dataclasses.replace(self.answer, extra_cells=tuple(functions[:-1]), source=functions[-1]), namespace)
+        """Calls the answer's function, without the cell that attacks the photo as a tarantula."""
+        run_cells(dataclasses.replace(self.answer, further=()), namespace)
         original = namespace["standard_step"].original
         size, eps = STEP_SIZES[self.network], STANDARD_EPS if self.network == "standard" else ROBUST_EPS
         attack = namespace["generate_adversarial_example"]

@@ -48,6 +48,7 @@ EXERCISES = (
     Exercise("p3d_maxpool_backward", _BACKWARD, "code", 10),
     Exercise("p3e_boundaries", _BACKWARD, "written", 4),
     Exercise("p4a_attack", _ADVERSARIAL, "code", 12),
+    Exercise("p4a_tarantula", _ADVERSARIAL, "code", 0),
     Exercise("p4b_tiger_cat", _ADVERSARIAL, "code", 4),
     Exercise("p4c_discussion", _ADVERSARIAL, "written", 4),
     Exercise("p4d_layer_norm", _ADVERSARIAL, "code", 8),
@@ -57,7 +58,7 @@ EXERCISES = (
     Exercise("p4g_inversion", _ADVERSARIAL, "code", 4, bonus=True),
 )
 
-# `p4f_images` is worth nothing: it has a visible check and no exam.
+# `p4a_tarantula` and `p4f_images` have a visible check and no exam: the first is judged with `p4a_attack`.
 AUTO_GRADED = tuple(exercise for exercise in EXERCISES if exercise.form == "code" and exercise.points)
 
 POINTS = sum(exercise.points for exercise in EXERCISES if not exercise.bonus)  # 110

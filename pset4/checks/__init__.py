@@ -10,7 +10,15 @@ from pset4.checks.problem3 import (
     p3b_update,
     p3d_maxpool_backward,
 )
-from pset4.checks.problem4 import p4a_attack, p4b_tiger_cat, p4d_layer_norm, p4e_robust, p4f_images, p4g_inversion
+from pset4.checks.problem4 import (
+    p4a_attack,
+    p4a_tarantula,
+    p4b_tiger_cat,
+    p4d_layer_norm,
+    p4e_robust,
+    p4f_images,
+    p4g_inversion,
+)
 
 __all__ = [
     "CheckFailed",
@@ -26,6 +34,7 @@ __all__ = [
     "p3b_update",
     "p3d_maxpool_backward",
     "p4a_attack",
+    "p4a_tarantula",
     "p4b_tiger_cat",
     "p4d_layer_norm",
     "p4e_robust",

@@ -33,8 +33,8 @@ NORM_AFTER = torch.tensor([4.185])
 DISTANCES_LEFT = torch.tensor([1.602, 1.608, 1.637])
 
 
-def p4a_attack(generate_adversarial_example: Any, adversarial_tarantula: Any) -> None:
-    """Checks the attack on small networks, then the photo.
+def p4a_attack(generate_adversarial_example: Any) -> None:
+    """Checks the attack on small networks.
 
     Raises:
         CheckFailed: With a diagnosis.
@@ -57,8 +57,17 @@ def p4a_attack(generate_adversarial_example: Any, adversarial_tarantula: Any) ->
             experiment(label, spec, x, target, StepSpec(x, 0.25, 1.5), 1)
         attack(experiment, "certain", 1, 7, sharpness=3000.0)
         judge_attack(experiment)
-    photo = demand_photo("p4a_attack", "adversarial_tarantula", adversarial_tarantula, "standard", TARANTULA)
-    all_good("p4a_attack", f"Your attack reaches its targets, and {photo.sentence()}.")
+    all_good("p4a_attack", "Your attack reaches its targets on small networks. The photo comes next.")
+
+
+def p4a_tarantula(adversarial_tarantula: Any) -> None:
+    """Checks the photo as a tarantula.
+
+    Raises:
+        CheckFailed: With a diagnosis.
+    """
+    photo = demand_photo("p4a_tarantula", "adversarial_tarantula", adversarial_tarantula, "standard", TARANTULA)
+    all_good("p4a_tarantula", f"As you wanted, {photo.sentence()}.")
 
 
 def p4b_tiger_cat(adversarial_tiger_cat: Any) -> None:

@@ -373,14 +373,16 @@ def real_course(root: Path, notebooks: Sequence[str]) -> None:
 def answered(path: Path, wrong: Mapping[str, str]) -> NotebookNode:
     """A released notebook with answers of the bank: the reference, or the wrong ones that are named."""
     notebook = nbformat.read(path, as_version=4)
-    cells = []
+    cells, further = [], {}
     for cell in notebook.cells:
         name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        cell.source = further.get(name, cell.source)
         if name in EXAMS:
             answers = {answer.name: answer for answer in answers_for(name)}
             answer = answers[wrong[name]] if name in wrong else reference(name)
             cells += [new_code_cell(text) for text in answer.extra_cells]
             cell.source = answer.source
+            further |= dict(answer.further)
         cells.append(cell)
     notebook.cells = cells
     return notebook

@@ -47,8 +47,10 @@ def deserved(answers: dict[str, Answer]) -> dict[str, float]:
 def fill(notebook: NotebookNode, answers: dict[str, Answer], *, demonstrations: bool) -> NotebookNode:
     """The notebook with these answers; without demonstrations, only cells that nbgrader knows are kept."""
     cells: list[NotebookNode] = []
+    further = {exercise: source for answer in answers.values() for exercise, source in answer.further}
     for cell in notebook.cells:
         name = grade_id(cell)
+        cell.source = further.get(name or "", cell.source)
         if name in answers:
             cells.extend(nbformat.v4.new_code_cell(extra) for extra in answers[name].extra_cells)
             cell.source = answers[name].source

@@ -80,7 +80,9 @@ def _seen(original: Tensor, eps: float) -> int:
         return int(judging_network("robust" if eps > 10 else "standard", str(original.device))(original).argmax())
 
 
-register_photo_signs("p4a_attack", *photo_signs("adversarial_tarantula"))
+# The photo is judged in its own check, and in the exam of the function.
+for _exercise in ("p4a_attack", "p4a_tarantula"):
+    register_photo_signs(_exercise, *photo_signs("adversarial_tarantula"))
 register_photo_signs("p4b_tiger_cat", *photo_signs("adversarial_tiger_cat"))
 for _exercise, _name in (("p4e_robust", "robust_example"), ("p4f_images", "robust_images")):
     _other = PhotoSign(
