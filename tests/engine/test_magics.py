@@ -186,7 +186,7 @@ def test_stored_variables_come_back_and_lie_in_the_sandbox_s_home(session: Sessi
 def test_libraries_keep_their_folders_in_the_sandbox_s_home(session: Session, home: Path) -> None:
     source = """
 import matplotlib, os, tempfile, IPython.paths, pathlib, torch, matplotlib.pyplot as plt
-print(os.listdir(), os.listdir("/tmp"))
+print(os.listdir(), [path for path in pathlib.Path("/tmp").iterdir() if path.is_file()])
 print(matplotlib.get_configdir(), matplotlib.get_cachedir(), IPython.paths.get_ipython_dir(), pathlib.Path.home())
 print(tempfile.gettempdir(), torch.hub.get_dir(), plt.rcParams["lines.linewidth"])
 print([name for name, value in os.environ.items() if HOME in value], os.path.exists(HOME))

@@ -1039,9 +1039,9 @@ def test_what_one_submission_breaks_is_whole_for_the_next(warm: Warm) -> None:
     with open_session(limits=QUICK, warm=warm) as session:
         source = """
             import os, torch
-            print(torch.ones(1), os.listdir('/tmp'), os.listdir(), os.environ.get('LEFT'))
+            print(torch.ones(1), os.path.exists('/tmp/left'), os.listdir(), os.environ.get('LEFT'))
             """
-        assert run(session, source) == "tensor([1.]) [] [] None\n"
+        assert run(session, source) == "tensor([1.]) False [] None\n"
 
 
 def test_every_submission_starts_alike(warm: Warm) -> None:

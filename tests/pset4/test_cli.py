@@ -14,8 +14,8 @@ from checkpoint_files import madrylab_checkpoint, save_with_dill
 from loopback import QUICK, Page, Server, Shelf, loopback_server, use_shelf
 from torch import nn
 
+from pset4 import command_line as cli
 from pset4.command_line import main
-from pset4.files import command_line as cli
 from pset4.files.manifest import load_manifest
 
 
