@@ -12,7 +12,9 @@ from autograder.commands import table
 from autograder.commands.course import Course
 from autograder.commands.sample_class import MEMBERS, UNREADABLE, Member
 from autograder.course import folders
-from autograder.course.contract import AUTO_GRADED, BONUS, EXERCISES, NOTEBOOKS, POINTS, WRITTEN
+from autograder.course.contract import AUTO_GRADED, BONUS, EXERCISES, NOTEBOOKS, POINTS
+
+WRITTEN = [exercise for exercise in EXERCISES if exercise.form == "written"]
 
 # What each wrong member loses, cell by cell; everyone else loses nothing. Written down here a second time on purpose:
 # `Member.deserves` is computed from the bank of answers, and this list says what a reader expects.

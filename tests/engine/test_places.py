@@ -193,6 +193,10 @@ def seen_by(place: Place) -> dict[str, Any]:
     assert "refused" not in seen, seen["refused"]
     assert seen.pop("size") < 1_000_000, "what is shown does not count as written"
     assert seen.pop("number") < 200
+    assert not (place.root / "x").exists()
+    if not IS_ROOT and str(place.root) in seen["written"]:
+        # Folders on the way to what is shown are the sandbox's own, in memory, and belong to the one user that there is.
+        seen["written"].remove(str(place.root))
     seen["files"].pop("written", None)
     return seen
 
@@ -479,6 +483,8 @@ STARTS: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
 def test_however_the_grader_is_started(start: str, tmp_path: Path) -> None:
     place = build(tmp_path / "umläut")
     place.start, variables = STARTS[start]
+    if "LC_ALL" in variables and not sys.prefix.isascii():
+        pytest.skip("Python itself does not start in an environment whose path has an umlaut, where the language is C")
     place.variables |= variables
     place.files = tmp_path / "submission"
     place.files.mkdir()
