@@ -195,7 +195,7 @@ def seen_by(place: Place) -> dict[str, Any]:
     assert seen.pop("number") < 200
     assert not (place.root / "x").exists()
     if not IS_ROOT and str(place.root) in seen["written"]:
-        # Folders on the way to what is shown are the sandbox's own, in memory, and belong to the one user that there is.
+        # Folders on the way to what is shown are the sandbox's own, in memory; in a user namespace all is its own.
         seen["written"].remove(str(place.root))
     seen["files"].pop("written", None)
     return seen
