@@ -417,7 +417,8 @@ def prefix_without_a_cfg(root: Path) -> Place:
             (prefix / "lib" / version / entry.name).symlink_to(entry)
     for library in (base / "lib").glob("libpython*"):
         shutil.copy(library, prefix / "lib" / library.name)
-    fill_packages(prefix / "lib" / version / "site-packages")
+    for name in ("site-packages", "dist-packages"):  # the second is Debian's
+        fill_packages(prefix / "lib" / version / name)
     return place
 
 
