@@ -11,7 +11,8 @@ One Markdown file in `cells/` for each exercise. A section is one answer:
     ```
 
 Right answers start with `## Right:` and have no list; `## Reference:` is the one that stands in the source notebook.
-With several code blocks, the last is the answer cell and the others are cells of the student before it. A section
+With several code blocks, the last is the answer cell and the others are cells of the student before it; a block that is
+headed ```python <exercise> stands in the answer cell of an exercise that has no points of its own. A section
 `## Cell: name` holds a cell that every answer gets which uses `name`. `- loses: everything` stands for all
 properties.
 `- check: none` says that the visible check cannot tell this answer from a right one.

@@ -15,6 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.answers import Answer, answers_for, reference
+from autograder.answers.notebook import write_answers
 from autograder.course.cells import CHECK, TEST, grade_id
 from autograder.course.contract import AUTO_GRADED, EXERCISES, Exercise
 from autograder.course.folders import ASSIGNMENT
@@ -151,26 +152,23 @@ UNREADABLE = {"no_notebooks": "a folder without notebooks", "broken_json": "a no
 
 def fill_in(notebook: NotebookNode, member: Member) -> NotebookNode:
     """Writes a member's answers into a released notebook."""
-    cells: list[NotebookNode] = []
-    further: dict[str, str] = {}  # what answers leave for later exercises
+    own = {"p4f_images": ROBUST_IMAGES, **member.sources}
+    answers = {
+        exercise.id: find_answer(exercise.id, member.answers[exercise.id])
+        if exercise.id in member.answers
+        else reference(exercise.id)
+        for exercise in AUTO_GRADED
+        if exercise.id not in member.skips | own.keys()
+    }
+    notebook.cells = write_answers(notebook.cells, answers)
     for cell in notebook.cells:
         name = grade_id(cell)
-        if name in ALL and name not in member.skips:
-            if cell.cell_type == "markdown":
-                cell.source = f"My answer to {name}: the boundary is treated as the text of this exercise asks for."
-            elif name == "p4f_images":
-                cell.source = ROBUST_IMAGES
-            elif name in further:
-                cell.source = further[name]
-            elif name in member.sources:
-                cell.source = member.sources[name]
-            else:
-                answer = find_answer(name, member.answers[name]) if name in member.answers else reference(name)
-                cells.extend(nbformat.v4.new_code_cell(extra) for extra in answer.extra_cells)
-                cell.source = answer.source
-                further |= dict(answer.further)
-        cells.append(cell)
-    notebook.cells = cells
+        if name not in ALL or name in member.skips:
+            continue
+        if cell.cell_type == "markdown":
+            cell.source = f"My answer to {name}: the boundary is treated as the text of this exercise asks for."
+        else:
+            cell.source = own.get(name, cell.source)
     if member.tamper:
         member.tamper(notebook)
     return notebook

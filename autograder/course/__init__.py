@@ -1,1 +1,1 @@
-"""The course as nbgrader knows it: contract, release, sample class, table, export."""
+"""What the course is: its contract, its folders, its seeds, and what nbgrader is told of its notebooks."""

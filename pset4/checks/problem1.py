@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from pset4.checks.failure import all_good
 from pset4.checks.judging.expected import SIZES
-from pset4.checks.judging.functions import CONV1D, MAXPOOL1D, POOL_SIZE, AskedFunction
-from pset4.checks.judging.inquiry import Inquiry
-from pset4.checks.judging.values import Refusal, judge, judge_integer, judge_layouts, judge_refusals
+from pset4.checks.judging.functions import CONV1D, MAXPOOL1D, POOL_SIZE
+from pset4.checks.judging.values import Refusal, judge_integer
 from pset4.checks.misconceptions.table import signal
-from pset4.checks.public import demand_functions, visible_check
+from pset4.checks.public import VALUES, Case, demand_functions, judge_cases, visible_check
 
 SHORT = signal(1, 2, 3)
 LONGER = signal(3, -1, 4, 1, -5, 9, 2, -6)
 EDGE = signal(1, 0, -1)
 UNEVEN = signal(2, 1, -1.5, 0.5, 4)
 
-Case = tuple[tuple[Any, ...], str]
-"""Arguments, and the edge case in words."""
-VALUES, ERRORS = "values", "errors"
-
 
 def spaced(x: Tensor) -> Tensor:
     """The same values with a stride of 2."""
     return x.repeat_interleave(2)[::2]
-
-
-def judge_cases(
-    inquiry: Inquiry,
-    function: AskedFunction,
-    cases: Sequence[Case],
-    layouts: Sequence[Case] = (),
-    refusals: Sequence[Refusal] = (),
-) -> None:
-    """Judges a function on public inputs; what it must refuse is tried once all of its values are right."""
-    for arguments, where in cases:
-        judge(inquiry, function, VALUES, arguments, where=where)
-    if layouts:
-        judge_layouts(inquiry, function, layouts)
-    if refusals and not inquiry.found:
-        judge_refusals(inquiry, function, ERRORS, refusals)
 
 
 CONV1D_CASES: tuple[Case, ...] = (

@@ -13,8 +13,7 @@ from pset4.checks.judging.expected import stored_inputs
 from pset4.checks.judging.functions import LAST_LAYER_INPUTS, OUTPUT2PROB
 from pset4.checks.judging.guesses import judge_first_guess, judge_top_predictions
 from pset4.checks.judging.values import judge_integer
-from pset4.checks.problem1 import VALUES, Case, judge_cases
-from pset4.checks.public import demand_functions, visible_check
+from pset4.checks.public import VALUES, Case, demand_functions, judge_cases, visible_check
 from pset4.networks.network import Network
 
 # A small network, the same in a wrapping, one with a single linear layer, and the real one.

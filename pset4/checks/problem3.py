@@ -17,8 +17,8 @@ from pset4.checks.judging.functions import (
 )
 from pset4.checks.judging.values import Refusal
 from pset4.checks.misconceptions.table import signal
-from pset4.checks.problem1 import EDGE, LONGER, UNEVEN, Case, judge_cases, spaced
-from pset4.checks.public import demand_functions, visible_check
+from pset4.checks.problem1 import EDGE, LONGER, UNEVEN, spaced
+from pset4.checks.public import Case, demand_functions, judge_cases, visible_check
 
 THREE = signal(1, 2, 4)
 FIVE = signal(1, 2, 3, 4, 5)

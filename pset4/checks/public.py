@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,8 +10,14 @@ from pset4.checks.calling.local import LocalStudent
 from pset4.checks.calling.outcome import CallOptions
 from pset4.checks.calling.torch_state import neutral_torch, one_thread
 from pset4.checks.failure import CheckFailed
+from pset4.checks.judging.functions import AskedFunction
 from pset4.checks.judging.inquiry import Inquiry
+from pset4.checks.judging.values import Refusal, judge, judge_layouts, judge_refusals
 
+Case = tuple[tuple[Any, ...], str]
+"""Arguments, and the edge case in words."""
+VALUES, ERRORS = "values", "errors"
+"""A check has no points: its properties are but these, and those that every function has."""
 # Of one call. An honest one takes milliseconds; its first import of a library, on a busy machine, some seconds.
 SECONDS = 5.0
 
@@ -73,3 +79,19 @@ def demand_functions(**functions: Any) -> None:
         if not callable(function):
             text = f"`{name}` must be a function, not {type(function).__name__}."
             raise CheckFailed(text, misconception="missing_function")
+
+
+def judge_cases(
+    inquiry: Inquiry,
+    function: AskedFunction,
+    cases: Sequence[Case],
+    layouts: Sequence[Case] = (),
+    refusals: Sequence[Refusal] = (),
+) -> None:
+    """Judges a function on public inputs; what it must refuse is tried once all of its values are right."""
+    for arguments, where in cases:
+        judge(inquiry, function, VALUES, arguments, where=where)
+    if layouts:
+        judge_layouts(inquiry, function, layouts)
+    if refusals and not inquiry.found:
+        judge_refusals(inquiry, function, ERRORS, refusals)

@@ -20,7 +20,6 @@ import pytest
 import small_course as small
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde as StockAutograde
 from nbgrader.converters import GenerateAssignment, NbGraderException
@@ -40,7 +39,9 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from autograder import __main__ as command
 from autograder.answers import answers_for, reference
+from autograder.answers.notebook import write_answers
 from autograder.commands import course as course_module
+from autograder.course.cells import grade_id
 from autograder.course.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.course.folders import ASSIGNMENT, COURSE
 from autograder.course.preprocessors import ForgiveStderr, SetExamSeed
@@ -373,18 +374,14 @@ def real_course(root: Path, notebooks: Sequence[str]) -> None:
 def answered(path: Path, wrong: Mapping[str, str]) -> NotebookNode:
     """A released notebook with answers of the bank: the reference, or the wrong ones that are named."""
     notebook = nbformat.read(path, as_version=4)
-    cells, further = [], {}
-    for cell in notebook.cells:
-        name = cell.metadata.get("nbgrader", {}).get("grade_id")
-        cell.source = further.get(name, cell.source)
-        if name in EXAMS:
-            answers = {answer.name: answer for answer in answers_for(name)}
-            answer = answers[wrong[name]] if name in wrong else reference(name)
-            cells += [new_code_cell(text) for text in answer.extra_cells]
-            cell.source = answer.source
-            further |= dict(answer.further)
-        cells.append(cell)
-    notebook.cells = cells
+    answers = {
+        name: next(answer for answer in answers_for(name) if answer.name == wrong[name])
+        if name in wrong
+        else reference(name)
+        for name in map(grade_id, notebook.cells)
+        if name in EXAMS
+    }
+    notebook.cells = write_answers(notebook.cells, answers)
     return notebook
 
 

@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 from small_course import sandbox_options
 
 from autograder.answers import Answer, answers_for
+from autograder.answers.notebook import write_answers
 from autograder.commands import table
 from autograder.commands.course import Course
 from autograder.commands.sample_class import grade_id
@@ -46,17 +47,8 @@ def deserved(answers: dict[str, Answer]) -> dict[str, float]:
 
 def fill(notebook: NotebookNode, answers: dict[str, Answer], *, demonstrations: bool) -> NotebookNode:
     """The notebook with these answers; without demonstrations, only cells that nbgrader knows are kept."""
-    cells: list[NotebookNode] = []
-    further = {exercise: source for answer in answers.values() for exercise, source in answer.further}
-    for cell in notebook.cells:
-        name = grade_id(cell)
-        cell.source = further.get(name or "", cell.source)
-        if name in answers:
-            cells.extend(nbformat.v4.new_code_cell(extra) for extra in answers[name].extra_cells)
-            cell.source = answers[name].source
-        if name or demonstrations:
-            cells.append(cell)
-    notebook.cells = cells
+    released = [cell for cell in notebook.cells if grade_id(cell) or demonstrations]
+    notebook.cells = write_answers(released, answers)
     return notebook
 
 

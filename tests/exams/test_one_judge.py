@@ -59,4 +59,4 @@ def test_no_check_and_no_exam_judges_by_itself() -> None:
             for name, value in vars(module).items()
             if name.startswith("judge") and value.__module__ == module.__name__
         ]
-        assert set(own) <= {"judge_cases", "judge_ties", "judge_photo_in_parts"}, module.__name__
+        assert set(own) <= {"judge_ties", "judge_photo_in_parts"}, module.__name__
