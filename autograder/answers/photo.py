@@ -74,29 +74,32 @@ class Walk:
         return [image for step in self.steps for image in step.images]
 
 
-def given_cells(exercise: str, *, photo: Tensor | None = None, walk: Walk | None = None) -> Namespace:
+def given_cells(
+    exercise: str, *, photo: Tensor | None = None, walk: Walk | None = None, device: str = "cpu"
+) -> Namespace:
     """What stands in the notebook before an answer, with the settings that grading uses.
 
     Args:
         exercise: Its id in the contract.
         photo: Another photo than the course's own.
         walk: Records the steps of the answer.
+        device: Where photo and networks are.
     """
     namespace: Namespace = {"__name__": "__main__", "round_to_8_bits": round_to_8_bits}
     exec(FIRST_CELL, namespace)
-    corgi = (judging_photo() if photo is None else photo).clone()
+    corgi = (judging_photo() if photo is None else photo).to(device, copy=True)
     step = L2Step if walk is None else walk.step
     namespace |= {
         "L2Step": step,
         "corgi": corgi,
-        "standard": judging_network("standard"),
+        "standard": judging_network("standard", device),
         "N_ITER": load_settings().n_iter_while_grading,
         "standard_step": step(corgi, step_size=STEP_SIZES["standard"], eps=STANDARD_EPS),
     }
     if exercise in {"p4b_tiger_cat", "p4e_robust"}:
         exec(reference("p4a_attack").source, namespace)
     if exercise == "p4e_robust":
-        robust = judging_network("robust")
+        robust = judging_network("robust", device)
         namespace |= {
             "robust": robust,
             "robust_target": robust.nearest_known(TIGER_CAT),

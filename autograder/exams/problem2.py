@@ -26,7 +26,7 @@ from pset4.checks.judging.guesses import (
     judge_top_predictions,
 )
 from pset4.checks.judging.photos import judging_network, judging_photo
-from pset4.checks.judging.values import SHAPE, UNCHANGED, judge, judge_integer
+from pset4.checks.judging.values import SHAPE, UNCHANGED, judge, judge_devices, judge_integer
 
 LAST_LAYER = "inputs of the last linear layer"
 WRAPPED = "wrapped networks"
@@ -105,8 +105,7 @@ def probabilities_exam(exam: Examination) -> None:
             check(HUGE, (logits(3, 5) + shift).to(dtype), "logits far from 0")
         spread = torch.tensor([[0.0, 900.0, 899.0], [-2000.0, 3.0, 2.0]], dtype=dtype)
         check(HUGE, spread, "logits far apart")
-    for device in exam.devices[1:]:
-        check(SHAPE, logits(3, 4).to(device), f"on {device}")
+    judge_devices(exam, OUTPUT2PROB, (logits(3, 4),))
 
 
 @exam(

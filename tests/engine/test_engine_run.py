@@ -213,12 +213,15 @@ def test_a_given_cell_that_fails_after_the_students_code_is_not(tmp_path: Path) 
     [
         ("import torch.fft\nraise ModuleNotFoundError(\"No module named 'torch.fft'\")", "not gradable"),
         ("def double(x):\n    raise ModuleNotFoundError(\"No module named 'scipy.linalg'\")", "not gradable"),
+        ("def double(x):\n    raise MemoryError('CUDA out of memory. Tried to allocate 2 GiB')", "not gradable"),
+        ("def double(x):\n    raise RuntimeError('CUDA error: unspecified launch failure')", "not gradable"),
+        ("def double(x):\n    raise RuntimeError('CUDA')", "graded"),
         ("import pandas_of_the_student\n" + small.DOUBLE, "graded"),
         ("import torch.no_such_module\n" + small.DOUBLE, "graded"),
         ("def double(x):\n    raise ModuleNotFoundError(\"No module named 'no_such_module_anywhere'\")", "graded"),
     ],
 )
-def test_a_module_that_only_the_sandbox_misses_is_our_fault(tmp_path: Path, source: str, status: str) -> None:
+def test_what_only_this_machine_lacks_is_our_fault(tmp_path: Path, source: str, status: str) -> None:
     bundle = graded(tmp_path, submission({**small.ANSWERS, "s1_double": source}), SETTINGS)
     expected = status if SETTINGS.sandbox or status != "graded" else "graded with remarks"
     assert bundle.status == expected

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from autograder.answers import reference
+from autograder.answers import answers_for, reference
 from autograder.exams import (
     EXAMS,
     CallOptions,
@@ -253,6 +253,14 @@ def test_a_further_device_is_tried_and_costs_one_property_where_it_fails(exercis
         result = examine(exercise, Relay(student, fails_at=extra), seed=1, devices=devices)
     assert result.missed == ("shape, dtype and precision kept",)
     assert result.misconception == "wrong_device"
+
+
+@pytest.mark.parametrize("exercise", ["p1a_conv1d", "p2b_probabilities", "p3d_maxpool_backward"])
+def test_points_of_wrong_answers_do_not_hang_on_the_graders_devices(exercise):
+    for answer in answers_for(exercise):
+        with LocalStudent(bank_tools.namespace_of(answer)) as student:
+            alone, together = (examine(exercise, student, seed=1, devices=d) for d in (("cpu",), ("cpu", "cpu")))
+        assert together.missed == alone.missed, answer.name
 
 
 def test_a_missing_function_is_named():

@@ -15,6 +15,7 @@ from pset4.checks.calling.outcome import USUAL_CALL, CallOptions, Outcome, Stude
 
 _MISSING_MODULE = re.compile(r"^No module named '([\w.]{1,200})'")
 _MISSING_NAME = re.compile(r"^cannot import name '\w+' from '([\w.]{1,200})'")
+_GPU = re.compile(r"CUDA out of memory|CUDA error|CUDA-capable device|CUDNN_STATUS|CUBLAS_STATUS|CUDA driver")
 _UNDEFINED = re.compile(r"^name '(\w{1,200})' is not defined")
 
 
@@ -25,6 +26,9 @@ def our_fault(error: str, message: str) -> str:
         error: Name of the exception's type.
         message: What it says.
     """
+    if _GPU.search(message):
+        # Others use it, too; and after some of its errors nothing works any more in a process that has met one.
+        return f"the GPU failed, or had too little memory left ({error})"
     if error not in ("ModuleNotFoundError", "ImportError"):
         return ""
     found = _MISSING_MODULE.match(message) or _MISSING_NAME.match(message)

@@ -278,7 +278,10 @@ def judge_layouts(inquiry: Inquiry, function: AskedFunction, cases: Sequence[tup
 def equal_results(value: Any, other: Any) -> bool:
     """Whether two results of the student are the same; anything but tensors counts as the same."""
     if isinstance(value, Tensor) and isinstance(other, Tensor):
-        return value.shape == other.shape and largest_difference(other, value) <= LOOSE * scale_of(value)
+        if value.shape != other.shape:
+            return False
+        value, other = value.nan_to_num(), other.nan_to_num()
+        return largest_difference(other, value) <= LOOSE * scale_of(value)
     return isinstance(value, Tensor) == isinstance(other, Tensor)
 
 
@@ -298,13 +301,18 @@ def judge_refusals(inquiry: Inquiry, function: AskedFunction, name: str, refusal
 
 
 def judge_devices(inquiry: Inquiry, function: AskedFunction, arguments: Sequence[Any]) -> None:
-    """Fails `SHAPE` if the function does not work on each further device, or returns to the CPU."""
+    """Fails `SHAPE` if the function does not do on each further device what it does on the CPU, or returns to the CPU.
+
+    What it does may be wrong: other properties say so, and points must not depend on the grader's devices.
+    """
     for device in inquiry.devices[1:]:
         moved = [a.to(device) if isinstance(a, Tensor) else a for a in arguments]
-        value = inquiry.ask(function.name, *moved).value
-        right = function.right(*in_double(arguments))
-        if not isinstance(value, Tensor) or value.shape != right.shape or not close(value, right):
+        value, right = inquiry.ask(function.name, *moved).value, function.right(*in_double(arguments))
+        as_it_should = isinstance(value, Tensor) and value.shape == right.shape and close(value, right)
+        here = None if as_it_should else inquiry.ask(function.name, *arguments)
+        if here is None or (here.returned and equal_results(here.value, value)):
+            if isinstance(value, Tensor):
+                inquiry.note(SHAPE, kept_symptom(function.name, value, first_tensor(moved)))
+        elif here.returned:
             text = f"`{function.name}` works on the CPU, but not on {device}: make new tensors with the input's device."
             inquiry.fail(SHAPE, text, symptom="wrong_device")
-        else:
-            inquiry.note(SHAPE, kept_symptom(function.name, value, first_tensor(moved)))
