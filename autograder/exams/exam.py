@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from autograder.exams.slips import slip_named
 from autograder.exams.verdict import Property, Verdict, settle
 from pset4.checks.calling.outcome import CallOptions, Student
 from pset4.checks.judging.inquiry import Finding, Inquiry
@@ -66,6 +67,10 @@ def exam(
     return add
 
 
+CAUSES = ("input_changed", "wrong_dtype", "low_precision", "wrong_device")
+"""Symptoms of form that can make values wrong."""
+
+
 class Examination(Inquiry):
     """One exam under way.
 
@@ -78,8 +83,18 @@ class Examination(Inquiry):
         options = CallOptions(from_scratch=exam.from_scratch, seconds=exam.seconds)
         super().__init__(exam.exercise, student, options=options, devices=devices)
         self.exam = exam
+        self._pardons: list[str] = []
         # Each exercise has its own stream, so that one exam's changes leave the others' inputs alone.
         self.random = torch.Generator().manual_seed((seed * 1_000_003 + zlib.crc32(exam.exercise.encode())) % 2**63)
+
+    def pardon(self, why: str) -> None:
+        """Notes why what is wrong costs nothing here."""
+        self._pardons.append(why)
+        self._diagnosis = ("", "")
+
+    def remarks(self) -> list[str]:
+        """What a grader should know."""
+        return [*super().remarks(), *self._pardons]
 
     def sentence(self, name: str) -> str:
         """What the student reads who misses the property."""
@@ -108,14 +123,24 @@ class Examination(Inquiry):
                 misconception="banned_call",
                 remarks=self.remarks(),
             )
-        name, text = self._diagnosed_as() if self.found else ("", "")
-        return settle(exercise, properties, self.failures, diagnosis=text, misconception=name, remarks=self.remarks())
+        name, text = self.recognised() if self.found else ("", "")
+        if self.found and not text:
+            name, text = self._headline(properties)
+        return settle(
+            exercise,
+            properties,
+            self.failures,
+            diagnosis=text,
+            misconception=name,
+            slip=slip_named(exercise, name),
+            remarks=self.remarks(),
+        )
 
-    def _diagnosed_as(self) -> tuple[str, str]:
-        """The diagnosis: what is recognised, else the first symptom in the order of the exam's properties."""
-        name, text = self.recognised()
-        if name:
-            return name, text
+    def _headline(self, properties: Sequence[Property]) -> tuple[str, str]:
+        """Name and words of what costs most, where no misconception is recognised."""
         first = self._first()
-        symptoms = (first[p.name] for p in self.exam.properties if p.name in first and first[p.name].name)
-        return next(((found.name, found.text) for found in symptoms), ("", ""))
+        costliest = max((p for p in properties if p.name in first), key=lambda p: p.points)
+        found = first[costliest.name]
+        text = found.text or costliest.missed
+        cause = next((f for f in self.found if not found.name and f.name in CAUSES), None)
+        return (cause.name, f"{text} {cause.text}") if cause else (found.name, text)

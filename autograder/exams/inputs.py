@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from autograder.exams.exam import Examination
 from autograder.exams.verdict import Property
 from pset4.checks.judging.values import LAYOUT, SHAPE, UNCHANGED
 
 DTYPES = (torch.float32, torch.float64)
 
 
-def form_properties(*, shape: float, unchanged: float, layout: float) -> tuple[Property, ...]:
+def form_properties(*, shape: float, unchanged: float, layout: float, function: str = "") -> tuple[Property, ...]:
     """The three properties that every tensor function has besides its values."""
-    return (
-        Property(SHAPE, shape, "the result must have the right shape and the input's dtype and device.", "form"),
-        Property(UNCHANGED, unchanged, "your function changes its input in place; work on a copy.", "form"),
-        Property(LAYOUT, layout, "strided or expanded inputs must give what a contiguous copy gives.", "form"),
-    )
+    sentences = {
+        SHAPE: (shape, "the result must have the right shape and the input's dtype and device."),
+        UNCHANGED: (unchanged, "your function changes its input in place; work on a copy."),
+        LAYOUT: (layout, "strided or expanded inputs must give what a contiguous copy gives."),
+    }
+    return tuple(Property(name, points, missed, "form", function) for name, (points, missed) in sentences.items())
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,6 @@ class Inputs:
         signal = self.signal(n).abs()
         signal[place] = 3.0
         return signal.to(dtype)
-
-
-def only_with_values(exam: Examination, values: Sequence[str], others: Sequence[str]) -> None:
-    """Fails properties about form and errors of one function if none of its own values is right."""
-    if not any(exam.holds(name) for name in values):
-        for name in others:
-            exam.fail(name, "counts only once some values are right")
 
 
 def strided(tensor: Tensor) -> Tensor:

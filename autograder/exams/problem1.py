@@ -5,13 +5,10 @@ from __future__ import annotations
 import torch
 
 from autograder.exams.exam import Examination, exam
-from autograder.exams.inputs import DTYPES, Inputs, form_properties, only_with_values, strided
-from autograder.exams.verdict import Property
+from autograder.exams.inputs import DTYPES, Inputs, form_properties, strided
+from autograder.exams.verdict import Kind, Property
 from pset4.checks.judging.functions import CONV1D, MAXPOOL1D, POOL_SIZE
 from pset4.checks.judging.values import (
-    LAYOUT,
-    SHAPE,
-    UNCHANGED,
     Refusal,
     judge,
     judge_devices,
@@ -38,11 +35,11 @@ SIGNAL_ERROR = "ValueError for an empty or 2-D x_in"
         Property(
             FLIPPED,
             1.5,
-            "away from the ends, each output sums the inputs round it, weighted by the flipped kernel.",
+            "away from the ends, each output must be the convolution's, not the correlation's.",
         ),
         Property(PADDED, 1.25, "near both ends, x_in counts as zero beyond its first and last value."),
         Property(LONG_KERNEL, 0.75, "a kernel longer than the signal is allowed; x_out still has N values."),
-        Property(ONE_TAP, 0.5, "a kernel with a single value scales the signal, also one of a single value."),
+        Property(ONE_TAP, 0.5, "a kernel with a single value scales the signal, also one of a single value.", "edge"),
         Property(EVERY_VALUE, 0.75, "every value must be right: positive and negative, constant, long and short."),
         *form_properties(shape=0.25, unchanged=0.25, layout=0.25),
         Property(KERNEL_ERROR, 0.25, "an even or empty kernel must raise a ValueError that says so.", "error"),
@@ -117,22 +114,34 @@ TIES = "equal values"
 SIZE_ERROR = "ValueError for a size outside 1..N"
 
 
+def of_maxpool1d(name: str, points: float, missed: str, kind: Kind = "value") -> Property:
+    """A property of the second function of `p1b_maxpool1d`."""
+    return Property(name, points, missed, kind, MAXPOOL1D.name)
+
+
 @exam(
     "p1b_maxpool1d",
     points=6,
     from_scratch=True,
     seconds=5,
     properties=(
-        Property(WINDOW_SIZE, 1.0, "the window's size must turn n_in values into n_out with stride 1."),
-        Property(MAXIMUM, 1.5, "each value must be the plain maximum of its window."),
-        Property(NEGATIVE, 1.0, "the maximum of negative inputs is negative; neither 0 nor a padded value may win."),
-        Property(SIZE_ONE, 0.25, "windows of one value return the signal."),
-        Property(SIZE_N, 0.25, "a window as long as the signal returns its maximum, alone."),
-        Property(TIES, 0.25, "equal values in a window change nothing: their value is the maximum."),
-        Property(COMPLETE, 0.5, "there are N - size + 1 complete windows, no more and no fewer.", "form"),
-        *form_properties(shape=0.25, unchanged=0.25, layout=0.25),
-        Property(POOL_SIZE_ERROR, 0.25, "there is no window for such an n_out: raise a ValueError.", "error"),
-        Property(SIZE_ERROR, 0.25, "there is no such window: raise a ValueError that says so.", "error"),
+        Property(
+            WINDOW_SIZE,
+            1.0,
+            "the window's size must turn n_in values into n_out with stride 1.",
+            function=POOL_SIZE.name,
+        ),
+        of_maxpool1d(MAXIMUM, 1.5, "each value must be the plain maximum of its window."),
+        of_maxpool1d(NEGATIVE, 1.0, "the maximum of negative inputs is negative; no 0 and no padding may win."),
+        of_maxpool1d(SIZE_ONE, 0.25, "windows of one value return the signal.", "edge"),
+        of_maxpool1d(SIZE_N, 0.25, "a window as long as the signal returns its maximum, alone.", "edge"),
+        of_maxpool1d(TIES, 0.25, "equal values in a window change nothing: their value is the maximum.", "edge"),
+        of_maxpool1d(COMPLETE, 0.5, "there are N - size + 1 complete windows, no more and no fewer.", "form"),
+        of_maxpool1d(SIZE_ERROR, 0.25, "there is no such window: raise a ValueError that says so.", "error"),
+        *form_properties(shape=0.25, unchanged=0.25, layout=0.25, function=MAXPOOL1D.name),
+        Property(
+            POOL_SIZE_ERROR, 0.25, "there is no window for such an n_out: raise a ValueError.", "error", POOL_SIZE.name
+        ),
     ),
 )
 def maxpool1d_exam(exam: Examination) -> None:
@@ -174,10 +183,6 @@ def maxpool1d_exam(exam: Examination) -> None:
         SIZE_ERROR,
         (Refusal((x_in, 0), "size", "0", "size = 0"), Refusal((x_in, 9), "size", "9", "a size above N")),
     )
-    # The two functions earn their points apart: a right pool_size does not make up for values that are all wrong.
-    values = (MAXIMUM, NEGATIVE, SIZE_ONE, SIZE_N, TIES)
-    only_with_values(exam, values, (COMPLETE, SHAPE, UNCHANGED, LAYOUT, SIZE_ERROR))
-    only_with_values(exam, (WINDOW_SIZE,), (POOL_SIZE_ERROR,))
 
 
 def pool_size_exam(exam: Examination, inputs: Inputs) -> None:

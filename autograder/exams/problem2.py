@@ -40,7 +40,7 @@ INTEGER = "an int"
     properties=(
         Property(LAST_LAYER, 1.0, "count the inputs of the last nn.Linear that model.modules() visits."),
         Property(WRAPPED, 0.5, "the network may be wrapped in other modules: model.modules() visits every depth."),
-        Property(RESNET, 0.25, "the last linear layer of ResNet-50 has 2048 inputs."),
+        Property(RESNET, 0.25, "the last linear layer of ResNet-50 has 2048 inputs.", "edge"),
         Property(INTEGER, 0.25, "return an int.", "form"),
     ),
 )
@@ -80,8 +80,8 @@ HUGE = "logits of any size"
     points=2,
     seconds=5,
     properties=(
-        Property(BATCH, 0.75, "each row is the exponentials of its logits, divided by their sum over the classes."),
-        Property(ONE_IMAGE, 0.25, "it must work for a batch of one image, too."),
+        Property(BATCH, 0.75, "each row must hold the probabilities of one image's classes."),
+        Property(ONE_IMAGE, 0.25, "it must work for a batch of one image, too.", "edge"),
         Property(HUGE, 0.5, "logits may be as large as they like: the factor that overflows cancels."),
         Property(SHAPE, 0.25, "the result must have the shape, dtype and device of the logits.", "form"),
         Property(UNCHANGED, 0.25, "your function changes its input in place; work on a copy.", "form"),

@@ -40,9 +40,11 @@ KERNEL_ERROR = "ValueError for an even or empty kernel"
     seconds=5,
     properties=(
         Property(DIAGONALS, 1.0, "the matrix is constant along its diagonals, and cut off at the signal's ends."),
-        Property(NOT_TRANSPOSED, 1.0, "M[n, i] is W[n - i]: the kernel runs backwards along a row."),
+        Property(
+            NOT_TRANSPOSED, 1.0, "multiplied by a signal, the matrix must give its convolution, not its correlation."
+        ),
         Property(LONG_KERNEL, 0.5, "a kernel longer than the signal fills the matrix, and the rest of it is cut off."),
-        Property(ONE_TAP, 0.25, "a kernel with a single value gives a multiple of the unit matrix."),
+        Property(ONE_TAP, 0.25, "a kernel with a single value gives a multiple of the unit matrix.", "edge"),
         *form_properties(shape=0.25, unchanged=0.25, layout=0.25),
         Property(KERNEL_ERROR, 0.5, "an even or empty kernel must raise a ValueError that says so.", "error"),
     ),
@@ -96,10 +98,12 @@ EVERY_VALUE = "every value of any signal"
     from_scratch=True,
     seconds=5,
     properties=(
-        Property(NOT_FLIPPED, 2.0, "away from the ends, dC/dx_in[i] must be the sum of W[n - i] grad_out[n] over n."),
+        Property(
+            NOT_FLIPPED, 2.0, "away from the ends, each input collects what all outputs send back that it took part in."
+        ),
         Property(BOUNDARIES, 1.5, "near the ends, only outputs that exist send a gradient back."),
         Property(LONG_KERNEL, 1.0, "a kernel longer than the signal is allowed; the gradient still has N values."),
-        Property(ONE_TAP, 0.5, "a kernel with a single value scales grad_out."),
+        Property(ONE_TAP, 0.5, "a kernel with a single value scales grad_out.", "edge"),
         Property(EVERY_VALUE, 1.75, "every value must be right: of both signs, constant, long and short."),
         *form_properties(shape=0.5, unchanged=0.5, layout=0.25),
     ),
@@ -154,11 +158,11 @@ ZERO_PADDED = "x_in is zero beyond its ends"
     from_scratch=True,
     seconds=5,
     properties=(
-        Property(SUMS, 2.0, "each tap sums grad_out[n] x_in[n - m] over all positions n."),
+        Property(SUMS, 2.0, "each tap collects its share of the gradient from all positions."),
         Property(ORDER, 2.0, "entry 0 belongs to W[-(k - 1)/2], as in the kernel."),
         Property(ZERO_PADDED, 1.5, "where n - m leaves the signal, x_in counts as zero; the other taps still count."),
         Property(LONG_KERNEL, 1.0, "a kernel longer than the signal is allowed; taps that never meet it get zero."),
-        Property(ONE_TAP, 0.5, "the gradient of a single tap is the sum of grad_out times x_in."),
+        Property(ONE_TAP, 0.5, "a kernel with a single value has a gradient, too.", "edge"),
         *form_properties(shape=0.5, unchanged=0.25, layout=0.25),
     ),
 )
@@ -242,9 +246,9 @@ SIZE_N = "size = N"
         Property(AT_MAXIMUM, 2.0, "each window's gradient belongs to its maximum, wherever in the window it stands."),
         Property(OVERLAP, 2.5, "an input that is the maximum of several windows gets the sum of their gradients."),
         Property(NEGATIVE, 1.0, "negative inputs have a maximum too, and it gets the gradient."),
-        Property(TIES, 1.5, "the shares that a window gives to its equal maxima must be >= 0 and sum to 1."),
-        Property(SIZE_ONE, 0.5, "windows of one value pass the gradient through."),
-        Property(SIZE_N, 0.5, "a window as long as the signal gives its gradient to one input."),
+        Property(TIES, 1.5, "the shares that a window gives to its equal maxima must be >= 0 and sum to 1.", "edge"),
+        Property(SIZE_ONE, 0.5, "windows of one value pass the gradient through.", "edge"),
+        Property(SIZE_N, 0.5, "a window as long as the signal gives its gradient to one input.", "edge"),
         Property(EVERY_VALUE, 0.75, "every value must be right: of both signs, long and short."),
         *form_properties(shape=0.5, unchanged=0.5, layout=0.25),
     ),

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.exams.exam import Examination, exam
+from autograder.exams.exam import EXAMS, Examination, exam
+from autograder.exams.slips import slip_named
 from autograder.exams.verdict import Property
 from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, StepSpec, build
 from pset4.checks.judging import trials
@@ -41,9 +42,10 @@ from pset4.checks.judging.attacks import (
     judge_photo,
     unlikely_for_all,
 )
-from pset4.checks.judging.photos import ROBUST_EPS, STANDARD_EPS, TARANTULA, TIGER_CAT
+from pset4.checks.judging.photos import ROBUST_EPS, STANDARD_EPS, TARANTULA, TIGER_CAT, judging_photo
 from pset4.checks.judging.trials import Trial
 from pset4.networks.network import NetworkName
+from pset4.settings import load_settings
 from pset4.steps import L2Step
 
 CLASSES = 10
@@ -121,7 +123,7 @@ ATTACK_FORMS = {
         Property(BATCH, 1.0, "In a batch, each image is attacked as if it were alone."),
         Property(CLASS_ID, 1.0, "class_id may be an int, a 0-d tensor, or one class for each image."),
         Property(CERTAIN, 0.5, "Where the network is certain of another class, the attack does not get away."),
-        Property(FOOLED, 2.0, "The photo must be taken for a tarantula, within the budget of 3."),
+        Property(FOOLED, 2.0, "The photo must be taken for a tarantula, within the budget of 3.", function="the photo"),
         *attack_form(ATTACK_FORMS),
     ],
 )
@@ -137,8 +139,8 @@ def attack_on_small_networks(ex: Examination, device: str) -> None:
     ask = Experiment(ex, "generate_adversarial_example")
     for label, batch, dtype in (("single", 1, "float32"), ("double", 1, "float64"), ("batch", 3, "float32")):
         succeed(ask, ex.random, label, batch, dtype, device)
-    for label in ("scalar", "each"):
-        succeed(ask, ex.random, label, 1 if label == "scalar" else 4, "float32", device)
+    for label, batch in (("scalar", 1), ("each", 4), ("scalar for all", 3), ("each of one", 1)):
+        succeed(ask, ex.random, label, batch, "float32", device)
     succeed(ask, ex.random, "certain", 1, "float32", device, sharpness=3000.0)
     short_attacks(ask, ex.random, device)
     judge_attack(ask)
@@ -153,10 +155,14 @@ def succeed(
         x = draw_images(random, batch, dtype, device)
         targets = unlikely_classes(spec, x, random)
         original = x
+        goal: Any = int(targets[0])
         if label == "each":  # one photo, expanded to a batch: four views of the same memory
-            original, x = x[:1], x[:1].expand(batch, -1, -1, -1)
-        goal: Any = targets if label == "each" else targets[0] if label == "scalar" else int(targets[0])
-        goal = unlikely_for_all(spec, x) if label == "batch" else goal
+            original, x, goal = x[:1], x[:1].expand(batch, -1, -1, -1), targets
+        elif label in ("scalar", "each of one"):
+            goal = targets[0] if label == "scalar" else targets
+        elif batch > 1:
+            goal = unlikely_for_all(spec, x)
+            goal = torch.tensor(goal, device=x.device) if label == "scalar for all" else goal
         if not trials.undone_by_rounding(ask(label, spec, x, goal, budget(original), STEPS)):
             return
 
@@ -168,11 +174,24 @@ def short_attacks(ask: Experiment, random: torch.Generator, device: str) -> None
         x = (original + 0.02 * torch.randn(original.shape, generator=random).to(device)).clamp(0, 1)
         ask(label, spec, x, unlikely_for_all(spec, x), StepSpec(original, step_size=0.2, eps=1.0), n_iter)
     spec, x = classifier(random), draw_images(random, 1, device=device)
-    ask("default", spec, x, int(unlikely_classes(spec, x, random)[0]), budget(x), None)
+    # Steps so short that it takes dozens of them.
+    ask("default", spec, x, int(unlikely_classes(spec, x, random)[0]), StepSpec(x, step_size=0.025, eps=1.5), None)
+    spec, x, target = one_is_there(random, device)
+    ask("one is there", spec, x, target, budget(x), STEPS)
     spec, x = mixed_batch(random, device)
     target = unlikely_for_all(spec, x)
     ask("together", spec, x, target, budget(x), 1)
     ask("alone", spec, x[1:2], target, budget(x[1:2]), 1)
+
+
+def one_is_there(random: torch.Generator, device: str) -> tuple[NetworkSpec, Tensor, int]:
+    """Images of which the second alone is taken for the target from the start: an attack must not stop for it."""
+    for _ in range(50):
+        spec, x = classifier(random), draw_images(random, 3, device=device)
+        seen = build(spec, device)(x).argmax(dim=1).tolist()
+        if seen.count(seen[1]) == 1:
+            break
+    return spec, x, seen[1]
 
 
 def mixed_batch(random: torch.Generator, device: str) -> tuple[NetworkSpec, Tensor]:
@@ -185,18 +204,21 @@ def mixed_batch(random: torch.Generator, device: str) -> tuple[NetworkSpec, Tens
     return spec, x
 
 
+GAINS, SUCCESS, WITHIN = "target gains", "target is the most probable class", "image within the budget"
+LIKE_EACH_OTHER = 0.5
+"""Cosine between the changes of two images that one attack makes of one photo; other targets have less than 0.2."""
+
+
 def photo_properties(within: float, closer: float, success: float, eps: float, target: str) -> list[Property]:
     """What an attacked photo is worth."""
     return [
+        Property(WITHIN, within, f"The image must lie in [0, 1] and within {eps:g} of the photo.", "form"),
         Property(
-            "image within the budget", within, f"The image must lie in [0, 1] and within {eps:g} of the photo.", "form"
-        ),
-        Property(
-            "target gains",
+            GAINS,
             closer,
             f"The {target} must become e times (2.7 times) as probable, and one of the five most probable.",
         ),
-        Property("target is the most probable class", success, f"The network must take the image for the {target}."),
+        Property(SUCCESS, success, f"The network must take the image for the {target}."),
     ]
 
 
@@ -214,15 +236,36 @@ def robust_exam(ex: Examination) -> None:
 
 def judge_photo_in_parts(ex: Examination, name: str, network: NetworkName) -> None:
     """An attacked photo whose budget, gain and success are properties of their own."""
-    judge_photo(
-        ex,
-        name,
-        network,
-        TIGER_CAT,
-        success="target is the most probable class",
-        closer="target gains",
-        within="image within the budget",
+    before = len(ex.found)
+    photo = judge_photo(ex, name, network, TIGER_CAT, success=SUCCESS, closer=GAINS, within=WITHIN)
+    # What is wrong with the function has cost its points in p4a_attack; here, it is only called again.
+    if not photo.success and photo.in_budget and is_what_the_function_makes(ex, name, network, photo.target):
+        del ex.found[before:]
+        ex.pardon(f"`{name}` is what your function makes of the right arguments; its mistake is judged in p4a_attack")
+
+
+def is_what_the_function_makes(ex: Examination, name: str, network: NetworkName, target: int) -> bool:
+    """Whether the student's attack has a slip, and its image, called rightly, is the one that was handed in."""
+    first = Examination(EXAMS["p4a_attack"], ex.student, seed=0)
+    attack_on_small_networks(first, "cpu")
+    if slip_named("p4a_attack", first.recognised()[0]) is None:
+        return False
+    original = judging_photo()
+    eps, size = (STANDARD_EPS, 0.5) if network == "standard" else (ROBUST_EPS, 2.0)
+    outcome = ex.ask(
+        "generate_adversarial_example",
+        NetworkSpec("course_network", options={"name": network}),
+        original,
+        target,
+        StepSpec(original, size, eps),
+        load_settings().n_iter_while_grading,
     )
+    handed_in = ex.student.value(name).value
+    made = outcome.value
+    if not (isinstance(made, Tensor) and isinstance(handed_in, Tensor) and made.shape == handed_in.shape):
+        return False
+    # An attack is chaotic: the two ways go apart, but not in opposite directions, nor at right angles.
+    return float(trials.cosines(made.to(original) - original, handed_in.to(original) - original)) > LIKE_EACH_OTHER
 
 
 FORMS_OF_FEATURES = {

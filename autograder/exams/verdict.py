@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["value", "form", "error"]
+Kind = Literal["value", "edge", "form", "error"]
+SLIP_KEEPS = 1 / 3
+"""What a property is still worth where one slip that is recognised explains why it is missed."""
+NOTHING_YET = "counts only once some values are right"
 
 
 @dataclass(frozen=True)
@@ -18,19 +21,22 @@ class Property:
         name: Short and in the student's terms: "kernel is flipped".
         points: What it is worth.
         missed: One sentence for the student who misses it; it never shows a hidden input or reference value.
-        kind: "value" decides what is computed. "form" (shape, dtype, input not changed) and "error" (raises
-            `ValueError`) count only if a "value" property holds too.
+        kind: "value" decides what is computed. "edge" (values that much else gets right, too, such as windows of one
+            value), "form" (shape, dtype, input not changed) and "error" (raises `ValueError`) count only if a "value"
+            property of the same function holds, or is missed by one slip.
+        function: The student's function that it is about, where an exercise asks for several.
     """
 
     name: str
     points: float
     missed: str
     kind: Kind = "value"
+    function: str = ""
 
 
 @dataclass(frozen=True)
 class PropertyResult:
-    """How one property came out. `reason` is empty where it is held."""
+    """How one property came out. `reason` is empty where it is held; one that is not may keep some of its points."""
 
     name: str
     points: float
@@ -78,7 +84,7 @@ class Verdict:
         if self.diagnosis:
             lines.append(folded(self.diagnosis, "  "))
         for result in self.results:
-            mark = "held" if result.held else "lost"
+            mark = "held" if result.held else "part" if result.points else "lost"
             lines.append(f"  [{mark}] {result.name} ({result.points:g} of {result.max_points:g})")
             if result.reason:
                 lines.append(folded(result.reason, "         "))
@@ -94,6 +100,17 @@ def folded(text: str, indent: str) -> str:
     return "\n".join(lines) or indent
 
 
+@dataclass(frozen=True)
+class Slip:
+    """One slip from a right answer, which was recognised by what the function returns.
+
+    Attributes:
+        function: The function that shows it; "" stands for the only one.
+    """
+
+    function: str = ""
+
+
 def settle(
     exercise: str,
     properties: Sequence[Property],
@@ -102,6 +119,7 @@ def settle(
     diagnosis: str = "",
     misconception: str = "",
     zeroed: str = "",
+    slip: Slip | None = None,
     remarks: Sequence[str] = (),
 ) -> Verdict:
     """Turns the failures that an exam found into a verdict.
@@ -113,6 +131,7 @@ def settle(
         diagnosis: The recognised misconception, in words.
         misconception: Its name.
         zeroed: Where not empty, the whole exercise earns nothing, for this reason (a banned call).
+        slip: What keeps a third of the points that are missed.
         remarks: Passed on to the verdict.
 
     Raises:
@@ -121,15 +140,22 @@ def settle(
     unknown = set(failures) - {p.name for p in properties}
     if unknown:
         raise KeyError(f"{exercise} has no property named {sorted(unknown)}")
-    any_value = any(p.kind == "value" and p.name not in failures for p in properties)
+
+    def explained(p: Property) -> bool:
+        return slip is not None and (not p.function or slip.function in ("", p.function))
+
+    def counts(p: Property) -> bool:
+        own = [other for other in properties if other.function == p.function and other.kind == "value"]
+        return p.kind == "value" or explained(p) or any(other.name not in failures for other in own)
 
     def result(p: Property) -> PropertyResult:
         if zeroed:
             return PropertyResult(p.name, 0.0, p.points, False, zeroed)
         if p.name in failures:
-            return PropertyResult(p.name, 0.0, p.points, False, failures[p.name] or p.missed)
-        if p.kind != "value" and not any_value:
-            return PropertyResult(p.name, 0.0, p.points, False, "counts only once some values are right")
+            kept = round(SLIP_KEEPS * p.points, 2) if explained(p) else 0.0
+            return PropertyResult(p.name, kept, p.points, False, failures[p.name] or p.missed)
+        if not counts(p):
+            return PropertyResult(p.name, 0.0, p.points, False, NOTHING_YET)
         return PropertyResult(p.name, p.points, p.points, True)
 
     return Verdict(exercise, tuple(result(p) for p in properties), diagnosis, misconception, tuple(remarks))

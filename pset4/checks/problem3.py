@@ -77,6 +77,7 @@ UPDATE_CASES: tuple[Case, ...] = (
     ((UNEVEN, UNEVEN.flip(0) * 3 + 1, 0.5), ""),
     ((UNEVEN.double() / 7, UNEVEN.flip(0).double() / 3, 0.01), "float64"),
     ((signal(2), signal(3), 2.0), "k = 1"),
+    ((signal(1, 2, 3), signal(0, 0, 0), 0.1), "a gradient of zero"),
 )
 MAXPOOL_BACKWARD_CASES: tuple[Case, ...] = (
     ((signal(1, 10), signal(1, 3, 2), 2), ""),

@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from pset4.traces import ShortTrace, last_line
+
 Parameters = ParamSpec("Parameters")
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -40,6 +42,16 @@ def hide_frame(axes: Axes, *sides: str) -> None:
     axes.spines[list(sides)].set_visible(False)
 
 
+class NoFigure(ShortTrace):
+    """A figure could not be drawn; most often a function that it calls is not right yet."""
+
+
+def _why(name: str, error: Exception) -> str:
+    at = last_line(error)
+    what = f"{type(error).__name__}: {error}"
+    return f"`{name}` draws nothing: your code stops in {at}\n{what}" if at else f"`{name}` draws nothing. {what}"
+
+
 def shown(draw: Callable[Parameters, Figure]) -> Callable[Parameters, None]:
     """The function that displays in the notebook, as a PNG with a text alternative, what `draw` draws."""
 
@@ -47,7 +59,10 @@ def shown(draw: Callable[Parameters, Figure]) -> Callable[Parameters, None]:
     def show(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
         from IPython.display import Image, display  # scripts that only draw do not need IPython
 
-        figure, buffer = draw(*arguments, **options), io.BytesIO()
+        try:
+            figure, buffer = draw(*arguments, **options), io.BytesIO()
+        except Exception as error:
+            raise NoFigure(_why(show.__name__, error)) from None
         figure.savefig(buffer, format="png", dpi=100)
         display(Image(data=buffer.getvalue(), alt=str(figure.get_label())))
 

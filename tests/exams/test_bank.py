@@ -19,6 +19,12 @@ WRONG = [answer for answer in ANSWERS if not answer.right]
 SYMPTOMS = {
     "banned_call",
     "crashes",
+    "empty_value_error",
+    "other_length",
+    "share_for_others",
+    "negative_share",
+    "shares_do_not_sum_to_one",
+    "values_and_positions",
     "input_changed",
     "low_precision",
     "missing_function",
@@ -58,12 +64,12 @@ def test_the_visible_check_is_content_with_a_right_answer(answer):
     assert bank_tools.check_failure(answer) is None
 
 
-def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten():
+def test_the_visible_check_finds_every_wrong_answer_and_knows_almost_all():
     failures = {answer: bank_tools.check_failure(answer) for answer in WRONG}
     assert [a.name for a, failure in failures.items() if failure is None] == []
     known = [a for a, failure in failures.items() if failure.misconception == a.misconception]
     print(f"\nvisible checks: {len(known)} of {len(WRONG)} wrong answers get their own diagnosis")
-    assert len(known) >= 0.9 * len(WRONG)
+    assert len(known) >= 0.95 * len(WRONG)
 
 
 def test_there_are_enough_answers():

@@ -40,7 +40,7 @@ def test_a_wrong_answer_loses_what_it_declares_and_is_told_why(answer: Answer) -
     assert verdict.misconception == answer.misconception, verdict.report()
 
 
-def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten() -> None:
+def test_the_visible_check_finds_every_wrong_answer_and_knows_almost_all() -> None:
     visible = [answer for answer in WRONG if answer.checked]
     failures = {answer: bank_tools.check_failure(answer) for answer in visible}
     assert [answer.name for answer, failure in failures.items() if failure is None] == []
@@ -48,7 +48,7 @@ def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten() -> N
         answer for answer, failure in failures.items() if failure and failure.misconception == answer.misconception
     ]
     print(f"\nproblem 2: {len(RIGHT)} right, {len(WRONG)} wrong; the checks know {len(known)} of {len(visible)}")
-    assert len(known) >= 0.9 * len(WRONG)
+    assert len(known) >= 0.95 * len(WRONG)
 
 
 def test_there_are_enough_right_answers() -> None:

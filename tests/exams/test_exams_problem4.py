@@ -109,17 +109,12 @@ def test_the_visible_check_is_content_with_a_right_answer(answer):
     assert check_failure(answer) is None
 
 
-def test_the_visible_check_finds_every_wrong_answer_and_knows_nine_in_ten():
+def test_the_visible_check_finds_every_wrong_answer_and_knows_almost_all():
     failures = {answer: check_failure(answer) for answer in WRONG}
     assert [answer.name for answer, failure in failures.items() if failure is None] == []
-    # A variable that was never set is None to the check, and no image.
-    known = [
-        answer
-        for answer, failure in failures.items()
-        if failure.misconception == answer.misconception or answer.misconception == "missing"
-    ]
+    known = [answer for answer, failure in failures.items() if failure.misconception == answer.misconception]
     print(f"\nvisible checks of problem 4: {len(known)} of {len(WRONG)} wrong answers get their own diagnosis")
-    assert len(known) >= 0.9 * len(WRONG)
+    assert len(known) >= 0.95 * len(WRONG)
 
 
 def test_there_are_enough_answers_and_they_differ():

@@ -75,6 +75,7 @@ def outcome_from(answer: dict[str, Any], arguments: Sequence[Any]) -> Outcome:
         banned=tuple(filter(None, (one_line(name)[:100] for name in banned[:MAX_BANNED]))),
         steps=steps if type(steps) is int and 0 <= steps < 10**9 else 0,
         first_direction=direction if isinstance(direction, Tensor) else None,
+        same_direction=answer.get("same_direction") is True,
         requires_grad=answer.get("requires_grad") is True,
         same_object=answer.get("same_object") is True,
     )

@@ -8,7 +8,7 @@ object of any other kind crosses as an `Opaque`, by the name of its type.
 
 Values are msgpack's own nil, boolean, float and string, or an array whose first element is a tag:
 `["i", digits]`, `["l" | "t", items...]`, `["d", keys, items]`, `["T", [number, shape, strides, offset, device]]`,
-`["o", type name]`, and `["S", kind, fields]` for specifications (towards the submission only).
+`["o", type name, content]`, and `["S", kind, fields]` for specifications (towards the submission only).
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Packer:
             return self._tensor(value)
         if _is_one(kind, NetworkSpec, FeaturesSpec, StepSpec):
             return self._spec(value)
-        return ["o", value.type_name[:60] if kind is Opaque else _name_of(kind)]
+        if kind is Opaque:
+            return ["o", value.type_name[:60], self.pack(value.content)]
+        return ["o", _name_of(kind)]
 
     def _tensor(self, tensor: Tensor) -> Any:
         tensor = tensor.detach()
@@ -183,8 +185,9 @@ class Unpacker:
             raise ProtocolError("not an integer")
         return int(digits)
 
-    def _opaque(self, fields: list[Any], _depth: int) -> Opaque:
-        return Opaque(_one(fields, str)[:60])
+    def _opaque(self, fields: list[Any], depth: int) -> Opaque:
+        content = self.unpack(fields[1], depth + 1) if len(fields) == 2 else None
+        return Opaque(_one(fields[:1], str)[:60], content)
 
     def _dictionary(self, fields: list[Any], depth: int) -> dict[Any, Any]:
         if len(fields) != 2 or type(fields[0]) is not list or type(fields[1]) is not list:

@@ -19,11 +19,15 @@ from pset4.checks.calling.observe import banned_calls
 from pset4.checks.calling.outcome import USUAL_CALL, CallOptions, Opaque, Outcome
 from pset4.checks.calling.time_limit import OutOfTime, time_limit
 from pset4.checks.calling.torch_state import TorchState
+from pset4.traces import last_line
 
 MAX_MESSAGE = 500
 MAX_ENTRIES = 50_000_000
 # Of a list, counting those of the lists in it.
 MAX_ITEMS = 10_000
+MAX_DEPTH = 4
+# Of a NumPy array: a photo has 150,528.
+MAX_ARRAY = 1_000_000
 SEED = 4
 
 
@@ -56,7 +60,7 @@ class LocalStudent:
         if target is None:
             return Outcome(error="MissingName", message=f"the notebook does not define `{function}`")
         given = [_private(argument, options.device) for argument in arguments]
-        value, error, message, banned = self._attempt(target, given, options)
+        value, error, message, line, banned = self._attempt(target, given, options)
         steps = [a for a in given if isinstance(a, specs.RecordingStep)]
         return Outcome(
             value=as_data(value),
@@ -66,6 +70,8 @@ class LocalStudent:
             banned=banned,
             steps=sum(step.calls for step in steps),
             first_direction=steps[0].first_direction if steps else None,
+            same_direction=any(step.same_direction for step in steps),
+            line=line,
             requires_grad=isinstance(value, Tensor) and bool(value.requires_grad),
             same_object=any(_shares_memory(value, a) for a in given),
         )
@@ -78,9 +84,11 @@ class LocalStudent:
         grad = isinstance(value, Tensor) and bool(value.requires_grad)
         return Outcome(value=as_data(value), requires_grad=grad)
 
-    def _attempt(self, target: Any, given: list[Any], options: CallOptions) -> tuple[Any, str, str, tuple[str, ...]]:
+    def _attempt(
+        self, target: Any, given: list[Any], options: CallOptions
+    ) -> tuple[Any, str, str, str, tuple[str, ...]]:
         outside = TorchState.now()
-        value, error, message = None, "", ""
+        value, error, message, line = None, "", "", ""
         quiet = silence() if self._quiet else contextlib.nullcontext()
         watching = banned_calls(enabled=options.from_scratch, thorough=options.thorough)
         with quiet, fresh_randomness(), watching as watch:
@@ -91,14 +99,17 @@ class LocalStudent:
             except OutOfTime:
                 error, message = "Timeout", f"the call took longer than {options.seconds:g} s"
             except BaseException as raised:
-                error, message = type(raised).__name__, _message(raised)
+                error, message, line = type(raised).__name__, _message(raised), _line_of(raised, target)
             finally:
                 outside.apply()
-        return value, error, message, watch.names
+        return value, error, message, line, watch.names
 
 
 def as_data(value: Any) -> Any:
-    """The value if it is plain data (tensors, numbers, strings, None, lists and tuples of them), else an `Opaque`."""
+    """The value if it is plain data (tensors, numbers, strings, None, lists and tuples of them), else an `Opaque`.
+
+    NumPy's numbers count as Python's, and tuples with named fields as tuples.
+    """
     return _as_data(value, depth=0, room=iter(range(MAX_ITEMS)))
 
 
@@ -109,11 +120,37 @@ def _as_data(value: Any, depth: int, room: Iterator[int]) -> Any:
         return _plain_tensor(value)
     if type(value).__module__ == "numpy" and isinstance(value, np.generic):
         return _as_data(value.item(), depth, room)
-    if _is_exactly(value, list, tuple) and depth < 4:
-        items = [_as_data(item, depth + 1, room) for item, _ in zip(value, room, strict=False)]
-        if len(items) == len(value):
-            return type(value)(items)
-    return Opaque(type(value).__name__[:60])
+    if _is_exactly(value, list, tuple) or _has_named_fields(value):
+        items = _items(value, depth, room)
+        if items is not None:
+            return items if type(value) is list else tuple(items)
+    return Opaque(type(value).__name__[:60], _content(value, depth, room))
+
+
+def _items(value: Any, depth: int, room: Iterator[int]) -> list[Any] | None:
+    """The items of a list or tuple as data, if there are not too many."""
+    kind = list if isinstance(value, list) else tuple
+    if depth >= MAX_DEPTH:
+        return None
+    # Not by the value's own methods, which a subclass may have replaced.
+    items = [_as_data(item, depth + 1, room) for item, _ in zip(kind.__iter__(value), room, strict=False)]
+    return items if len(items) == kind.__len__(value) else None
+
+
+def _content(value: Any, depth: int, room: Iterator[int]) -> Any:
+    """What is in an object that no exercise asks for."""
+    if type(value) is np.ndarray and value.dtype.kind in "biuf" and value.size <= MAX_ARRAY:
+        return torch.from_numpy(value.astype(np.float64))
+    if type(value).__module__ == "torch.return_types" and isinstance(value, tuple):
+        items = _items(value, depth, room)
+        return None if items is None else tuple(items)
+    if type(value) is dict:
+        return _items(list(value.items()), depth, room)
+    return None
+
+
+def _has_named_fields(value: Any) -> bool:
+    return isinstance(value, tuple) and isinstance(vars(type(value)).get("_fields"), tuple)
 
 
 def _is_exactly(value: Any, *types: type) -> bool:
@@ -166,6 +203,14 @@ def _message(error: BaseException) -> str:
     try:
         return str(error)[:MAX_MESSAGE]
     except BaseException:
+        return ""
+
+
+def _line_of(error: BaseException, target: Any) -> str:
+    """The last line of the file or cell that defines `target` which the error passed through."""
+    try:
+        return last_line(error, {target.__code__.co_filename})
+    except Exception:
         return ""
 
 

@@ -9,7 +9,7 @@ in another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -30,6 +30,8 @@ class Outcome:
         banned: Names of banned calls that were observed, in order, without repeats.
         steps: Calls of `step.step`, if a step was given.
         first_direction: The first direction that the step was given.
+        same_direction: Whether the step was given the same direction in all of two or more calls, up to its length.
+        line: Number and text of the line of the student's code in which an error was raised, or "".
         requires_grad: Whether the returned tensor still requires a gradient.
         same_object: Whether the returned tensor shares memory with one of the arguments.
     """
@@ -41,6 +43,8 @@ class Outcome:
     banned: tuple[str, ...] = ()
     steps: int = 0
     first_direction: Any = None
+    same_direction: bool = False
+    line: str = ""
     requires_grad: bool = False
     same_object: bool = False
 
@@ -52,9 +56,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Opaque:
-    """Stands for a returned value of a kind that no exercise asks for."""
+    """Stands for a returned value of a kind that no exercise asks for.
+
+    Attributes:
+        type_name: Name of its type.
+        content: What is in it, as plain data, where that is plain: an array's entries as a tensor, what torch packs
+            together (values and indices) as a tuple, a dictionary's pairs.
+    """
 
     type_name: str
+    content: Any = field(default=None, compare=False)
 
 
 def size_of(value: Any) -> int:
@@ -65,6 +76,8 @@ def size_of(value: Any) -> int:
         return len(value)
     if isinstance(value, (list, tuple)):
         return sum(map(size_of, value)) + 8 * len(value)
+    if isinstance(value, Opaque):
+        return size_of(value.content)
     if isinstance(value, dict):
         return sum(size_of(item) for pair in value.items() for item in pair)
     return 8

@@ -67,13 +67,29 @@ class RecordingStep:
         self.original, self.step_size, self.eps = step.original, step.step_size, step.eps
         self.calls = 0
         self.first_direction: Tensor | None = None
+        self._one_direction = True
 
     def step(self, x: Tensor, direction: Tensor) -> Tensor:
         """The step's own result; the call is counted and the first direction is kept."""
         self.calls += 1
         if self.first_direction is None:
             self.first_direction = direction.detach().clone()
+        elif self._one_direction:
+            self._one_direction = _parallel(direction, self.first_direction)
         return self._step.step(x, direction)
+
+    @property
+    def same_direction(self) -> bool:
+        """Whether all of two or more directions were one, up to its length."""
+        return self.calls > 1 and self._one_direction
+
+
+def _parallel(one: Any, other: Tensor) -> bool:
+    """Whether two directions are one up to length and rounding, for every image; none is parallel to nothing."""
+    if not isinstance(one, Tensor) or one.shape != other.shape or one.dim() < 2 or not one.numel():
+        return False
+    rows = [torch.nn.functional.normalize(t.detach().double().flatten(1), dim=1) for t in (one, other)]
+    return bool(((rows[0] * rows[1]).sum(dim=1) > 1 - 1e-9).all())
 
 
 ARCHITECTURES: dict[str, Maker] = {}

@@ -6,7 +6,7 @@ in `trials`, and noted here against the properties of each exercise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -43,6 +43,9 @@ CLOSE_ENOUGH = 1.25
 
 NO_DIRECTION = "`step.step` was given no direction of the images' shape"
 SMALL, THREE = "On a small network", "With three images"
+
+TENSORS = ("scalar", "scalar for all", "each", "each of one")
+"""Trials whose class_id is a tensor."""
 
 Judge = Callable[[Trial], str]
 Possible = Callable[[Trial], Tensor]
@@ -81,24 +84,23 @@ class Experiment:
                 self.inquiry.fail(name, f"{where}: {reason}." if self.inquiry.public else reason)
                 return
 
-    def finish(self, values: Sequence[str]) -> None:
+    def finish(self, too_weak: Judge) -> None:
         """Judges what every attack keeps, on the trials that returned, and reads the misconception from all.
 
         Args:
-            values: The properties of which one must hold for the others to count.
+            too_weak: Whether a trial without `n_iter` reached less than 200 steps do.
         """
         answered = [label for label, trial in self.kept.items() if not trial.outcome.error]
-        stepping = [label for label in answered if self.kept[label].allowed > 0 and label != "certain"]
+        idle = ("certain", "one is there")  # where an attack that gives up or stops too early takes no step
+        stepping = [label for label in answered if self.kept[label].allowed > 0 and label not in idle]
         self.note(MOVES, trials.moves_otherwise, stepping)
         self.note(MOVES, trials.leaves_budget, stepping)
         self.note(COUNTS, trials.too_many_steps, self.kept)
         self.note(COUNTS, lambda trial: trial.outcome.error and trial.unusable, ["default"])
+        self.note(COUNTS, too_weak, ["default"], "Called without n_iter")
         self.note(COPY, trials.not_a_copy, ["copy"])
         self.note(UNCHANGED, trials.changed_input, self.kept)
         self.note(FORM, trials.wrong_form, answered)
-        if not any(self.inquiry.holds(name) for name in values):
-            for name in (MOVES, COUNTS, COPY, UNCHANGED, FORM):
-                self.inquiry.fail(name, "counts only once the function does something of what it is for")
         if sign := read_trials(self.inquiry.exercise, self.kept):
             self.inquiry.diagnose(sign.name, sign.explanation)
 
@@ -107,13 +109,15 @@ def judge_attack(experiment: Experiment) -> None:
     """Judges the trials of `generate_adversarial_example`."""
     note = experiment.note
     note(REACHES, trials.misses_target, ["single", "double"])
+    note(REACHES, trials.never_looks_again, ["single", "double"])
     note(BATCH, trials.misses_target, ["batch"], THREE)
-    note(CLASS_ID, trials.misses_target, ["scalar", "each"], "With class_id as a tensor")
+    note(BATCH, trials.misses_target, ["one is there"], "With three images, of which one is there already")
+    note(CLASS_ID, trials.misses_target, TENSORS, "With class_id as a tensor")
     note(BATCH, lambda trial: depends_on_batch(trial, experiment.kept["alone"]), ["together"], THREE)
     note(CERTAIN, trials.misses_target, ["certain"], "On a network that is certain")
     note(TOWARDS, lambda trial: leaves_direction(trial, abs), ["single", "double"])
     note(SIGN, lambda trial: leaves_direction(trial, float), ["single", "double"])
-    experiment.finish([TOWARDS, SIGN, REACHES, BATCH, CLASS_ID, CERTAIN])
+    experiment.finish(trials.misses_target)
 
 
 def leaves_direction(trial: Trial, sign: Callable[[float], float]) -> str:
@@ -147,27 +151,28 @@ def judge_layer_norm(experiment: Experiment, possible: Possible) -> None:
     """
     experiment.note(L2, not_along_norm, ["single", "double"], "On features that are linear in the pixels")
     experiment.note(OWN, not_along_norm, ["batch"], THREE)
-    public = experiment.inquiry.public
-    experiment.note(
-        GROWS, lambda trial: grows_too_little(trial, possible(trial), public=public), ["deep", "deep double"]
-    )
-    experiment.finish([L2, GROWS, OWN])
+
+    def judge(trial: Trial) -> str:
+        return grows_too_little(trial, possible(trial), public=experiment.inquiry.public)
+
+    experiment.note(GROWS, judge, ["deep", "deep double"])
+    experiment.finish(judge)
 
 
 def not_along_norm(trial: Trial) -> str:
-    """Whether the first direction is another than that of each image's own L2 norm (or of its opposite)."""
+    """Whether the first direction is another than that of the gradient of each image's own L2 norm."""
     if trial.outcome.error:
         return trial.unusable
     if trial.direction is None:
         return NO_DIRECTION
-    lowest = float(trials.cosines(trial.direction, trials.norm_gradients(trial.model, trial.x)).abs().min())
+    lowest = float(trials.cosines(trial.direction, trials.norm_gradients(trial.model, trial.x)).min())
     return "" if lowest > 0.99 else f"the first direction has a cosine of {lowest:.2f} with the gradient of the L2 norm"
 
 
 def grows_too_little(trial: Trial, possible: Tensor, *, public: bool) -> str:
-    """Whether the norm grows by less than 80 % of what following its gradient reaches."""
-    if trial.unusable:
-        return trial.unusable
+    """Whether the norm grows by less than 80 % of what following its gradient reaches, within the budget."""
+    if reason := trials.leaves_budget(trial) or trials.never_looks_again(trial):
+        return reason
     before, after = (trials.feature_norms(trial, x) for x in (trial.x, trial.image))
     share = float(((after - before) / (possible - before)).min())
     if share >= ENOUGH_GROWTH:
@@ -191,13 +196,13 @@ def judge_inversion(experiment: Experiment, possible: Possible) -> None:
 
     experiment.note(CLOSE, judge, ["single", "double"])
     experiment.note(EACH, judge, ["batch"], THREE)
-    experiment.finish([CLOSE, EACH])
+    experiment.finish(judge)
 
 
 def stays_away(trial: Trial, possible: Tensor, *, public: bool) -> str:
     """Whether an image's features are more than 1.25 times as far from the target as they need to be."""
-    if trial.unusable:
-        return trial.unusable
+    if reason := trials.leaves_budget(trial) or trials.never_looks_again(trial):
+        return reason
     before, after = (trials.feature_distances(trial, x) for x in (trial.x, trial.image))
     ratios = after / possible
     worst = int(ratios.argmax())

@@ -17,6 +17,7 @@ SCALED = "step is the gradient times the learning rate"
 TIES = "ties"
 # float32 keeps only some digits of a step that is small beside the kernel.
 STEP_TOLERANCE = 1e-3
+SHARE_TOLERANCE = 1e-4
 
 
 def judge_update(inquiry: Inquiry, kernel: Tensor, gradient: Tensor, rate: float, where: str = "") -> None:
@@ -36,7 +37,8 @@ def judge_update(inquiry: Inquiry, kernel: Tensor, gradient: Tensor, rate: float
     origin = as_double(kernel)
     for name in _missed(real(value) - origin, right - origin, gradient):
         shown = difference(inquiry, UPDATE_KERNEL, name, arguments, value, right, slice(None), where)
-        inquiry.fail(name, shown if inquiry.public else "")
+        symptom = {DOWNHILL: "other_direction", SCALED: "other_length"}[name]
+        inquiry.fail(name, shown if inquiry.public else inquiry.sentence(name), symptom=symptom)
     inquiry.note(SHAPE, kept_symptom(UPDATE_KERNEL.name, value, kernel))
     if close(value, right):
         inquiry.note(SHAPE, precision_symptom(UPDATE_KERNEL.name, value, right))
@@ -78,7 +80,8 @@ def judge_rule(inquiry: Inquiry, grad_out: Tensor, x_in: Tensor, size: int) -> N
         total += part
     together = ask_for_ties(inquiry, grad_out, x_in, size)
     if together is not None and not close(together, total):
-        inquiry.fail(TIES, "with ties, the gradients of several windows must add up as they do without.")
+        text = "with ties, the gradients of several windows must add up as they do without."
+        inquiry.fail(TIES, text, symptom="ties_do_not_add_up")
 
 
 def ask_for_ties(inquiry: Inquiry, grad_out: Tensor, x_in: Tensor, size: int) -> Tensor | None:
@@ -97,8 +100,18 @@ def ask_for_ties(inquiry: Inquiry, grad_out: Tensor, x_in: Tensor, size: int) ->
 
 def _judge_shares(inquiry: Inquiry, shares: Tensor, x_in: Tensor, window: slice) -> None:
     """Fails `TIES` unless the shares are >= 0, sit on the window's maxima, and sum to 1."""
-    if not shares_ties(shares, x_in, window):
-        inquiry.fail(TIES, _wrong_shares(shares, x_in) if inquiry.public else "")
+    if shares_ties(shares, x_in, window):
+        return
+    shares, tolerance = shares.detach().cpu().double(), SHARE_TOLERANCE
+    if float(shares.min()) < -tolerance:
+        name, what = "negative_share", "some inputs get a share with the wrong sign"
+    elif abs(float(shares.sum()) - 1) > tolerance:
+        much = "more" if float(shares.sum()) > 1 else "less"
+        name, what = "shares_do_not_sum_to_one", f"{much} comes out of a window than went in"
+    else:
+        name, what = "share_for_others", "inputs that are no maximum of the window get a share"
+    shown = f" {_wrong_shares(shares, x_in)}" if inquiry.public else ""
+    inquiry.fail(TIES, f"where a window has several equal maxima, {what}.{shown}", symptom=name)
 
 
 def _wrong_shares(shares: Tensor, x_in: Tensor) -> str:

@@ -1,12 +1,17 @@
 """What right answers to problems 1 to 3 return, from library calls that the exercises ban.
 
-The visible checks, the hidden exams and the misconceptions compare with these. Nothing here can be handed in: every
-function is a call of torch's own convolution, pooling, optimiser or automatic differentiation.
+The visible checks, the hidden exams and the misconceptions compare with these. Nothing here can be handed in: a
+function is a call of torch's own convolution, pooling or automatic differentiation, which its exercise bans, or it
+looks up what a right answer returns for the public inputs of the checks. Hidden inputs are the exams' own affair.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,14 +51,6 @@ def conv1d_backward_input(grad_out: Tensor, kernel: Tensor) -> Tensor:
 def conv1d_backward_kernel(grad_out: Tensor, x_in: Tensor, kernel_size: int) -> Tensor:
     """dC/dW of the convolution, by automatic differentiation: (N,), (N,) -> (k,)."""
     return vector_jacobian(lambda kernel: conv1d(x_in, kernel), x_in.new_zeros(kernel_size), grad_out)
-
-
-def update_kernel(kernel: Tensor, grad_kernel: Tensor, learning_rate: float) -> Tensor:
-    """One step of torch's own gradient descent: (k,), (k,) -> (k,)."""
-    weights = torch.nn.Parameter(kernel.detach().clone())
-    weights.grad = grad_kernel.detach().clone()
-    torch.optim.SGD([weights], lr=learning_rate).step()
-    return weights.detach()
 
 
 def maxpool1d_backward(grad_out: Tensor, x_in: Tensor, size: int) -> Tensor:
@@ -110,6 +107,44 @@ def stored_inputs(spec: NetworkSpec) -> int:
     return 4 * int(options.get("channels", 7))
 
 
-def probabilities(output: Tensor) -> Tensor:
-    """What a right answer returns, by way of its logarithm: (B, K) -> (B, K)."""
-    return output.log_softmax(dim=1).exp()
+STORED = Path(__file__).with_name("stored_results.json")
+"""What right answers return for public inputs, where any function that computed it could be handed in."""
+COMPUTED: dict[str, Callable[..., Tensor]] = {}
+"""How the exams compute what checks look up; nobody fills it in a student's installation."""
+
+
+@cache
+def _stored() -> dict[str, list[tuple[list[Any], Tensor]]]:
+    rows = json.loads(STORED.read_text(encoding="utf-8"))
+    return {
+        name: [([_from_json(a) for a in given], torch.tensor(result, dtype=torch.float64)) for given, result in pairs]
+        for name, pairs in rows.items()
+    }
+
+
+def _from_json(value: Any) -> Any:
+    return torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and bool((one.double() == other).all())
+    return not isinstance(one, Tensor) and not isinstance(other, Tensor) and bool(one == other)
+
+
+def looked_up(name: str) -> Callable[..., Tensor]:
+    """What a right function of this name returns for public inputs.
+
+    Raises:
+        LookupError: (The function that is returned) for any other input.
+    """
+
+    def right(*arguments: Any) -> Tensor:
+        if name in COMPUTED:
+            return COMPUTED[name](*arguments)
+        for given, result in _stored()[name]:
+            if all(_equal(a, b) for a, b in zip(arguments, given, strict=True)):
+                return result.clone()
+        raise LookupError(f"no result of {name} is stored for this input")
+
+    return right

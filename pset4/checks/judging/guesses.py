@@ -5,6 +5,7 @@ Each `Finding` names the property that it speaks against.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -55,6 +56,9 @@ def _is_flat(value: Any) -> bool:
 def judge_top_predictions(inquiry: Inquiry, spec: NetworkSpec, x: Tensor, k: int | None, where: str = "") -> None:
     """Asks for the top `k` of a network, five if `k` is None, and notes what is wrong."""
     outcome = inquiry.ask("top_predictions", spec, x, *([] if k is None else [k]))
+    if k is None and outcome.error == "TypeError" and "'k'" in outcome.message:
+        inquiry.fail(COUNT, "k has no default: without it, there are five guesses.", symptom="no_default")
+        return
     if outcome.error:
         found = error_symptom("top_predictions", outcome.error, where)
         detail = f" The error says: {outcome.message}" if inquiry.public and outcome.message else ""
@@ -100,6 +104,7 @@ def find_in_guesses(value: Any, logits: Tensor, k: int) -> list[Finding]:
     """
     batch = len(logits)
     findings: list[Finding] = []
+    value = _unpacked(value, findings)
     rows = value
     if batch == 1 and isinstance(value, (list, tuple)) and _is_flat(value):
         text = "for a single image you return its list alone. Return a list with that one list in it."
@@ -108,7 +113,12 @@ def find_in_guesses(value: Any, logits: Tensor, k: int) -> list[Finding]:
     if type(rows) not in (list, tuple):
         return _all_wrong("no_list", f"the result must be a list of lists, not a {_kind(value)}.")
     if len(rows) != batch:
-        return _all_wrong("wrong_batch", f"for {batch} images there must be {batch} lists; you return {len(rows)}.")
+        text = f"for {batch} images there must be {batch} lists; you return {len(rows)}."
+        if len(rows) > batch or not rows or _is_flat(rows):
+            return _all_wrong("wrong_batch", text)
+        findings += [Finding(LISTS, "wrong_batch", text), Finding(CLASSES, "wrong_batch", text)]
+        logits = logits[: len(rows)]
+    rows = [_with_pairs(row, findings) for row in rows]
     guesses = [_pairs(row) for row in rows]
     if any(guess is None for guess in guesses):
         return _all_wrong("no_pairs", "each inner list must hold pairs (class_id, probability).")
@@ -117,6 +127,32 @@ def find_in_guesses(value: Any, logits: Tensor, k: int) -> list[Finding]:
         text = "class ids must be ints and probabilities floats; `.item()` or `.tolist()` makes them from tensors."
         findings.append(Finding(PLAIN, "not_plain", text))
     return findings
+
+
+def _unpacked(value: Any, findings: list[Finding]) -> Any:
+    """What torch's `topk` packs together, as lists of pairs, so that what is right in it counts."""
+    packed = value.content if isinstance(value, Opaque) else value
+    if not (type(packed) is tuple and len(packed) == 2 and all(isinstance(part, Tensor) for part in packed)):
+        return value
+    numbers, ids = packed
+    if numbers.dim() != 2 or numbers.shape != ids.shape:
+        return value
+    text = "you return all values and all class ids. Make one list for each image, of pairs (class_id, probability)."
+    findings.append(Finding(LISTS, "topk_as_it_is", text))
+    return [list(zip(mine, beside, strict=True)) for mine, beside in zip(ids.tolist(), numbers.tolist(), strict=True)]
+
+
+def _with_pairs(row: Any, findings: list[Finding]) -> Any:
+    """A row of class ids alone, or a dictionary of them, as pairs."""
+    if isinstance(row, Opaque) and row.type_name == "dict" and isinstance(row.content, list):
+        text = "each inner list must hold pairs (class_id, probability); you return a dictionary."
+        findings.append(Finding(LISTS, "dictionaries", text))
+        return row.content
+    if isinstance(row, (list, tuple)) and row and all(number(entry) is not None for entry in row):
+        text = "each inner list must hold pairs (class_id, probability); yours holds single numbers."
+        findings.append(Finding(PROBABILITIES, "ids_alone", text))
+        return [(entry, math.nan) for entry in row]
+    return row
 
 
 def _all_wrong(name: str, text: str) -> list[Finding]:
@@ -133,7 +169,12 @@ def _judge_rows(guesses: list[list[tuple[float, float]]], logits: Tensor, k: int
     if any(len(guess) != k for guess in guesses):
         lengths = sorted({len(guess) for guess in guesses})
         text = f"each inner list must hold k = {k} pairs; yours hold {', '.join(map(str, lengths))}."
-        findings.append(Finding(COUNT, "k_ignored", text))
+        few = any(len(guess) < k for guess in guesses)
+        findings.append(Finding(COUNT, "too_few_guesses" if few else "k_ignored", text))
+        if few:
+            findings.append(Finding(CLASSES, "too_few_guesses", text))
+        if k > 1 and all(len(guess) == 1 for guess in guesses):
+            findings.append(Finding(ORDER, "too_few_guesses", text))
     probabilities = logits.log_softmax(dim=1).exp()
     shown = [guess[:k] for guess in guesses]
     if not all(shown):
@@ -220,6 +261,8 @@ def _judge_class(class_id: Any, probability: Any, probabilities: Tensor, best: i
     if isinstance(class_id, str):
         text = "predicted_class is the class's name. It must be its id, an int from 0 to 999."
         return [Finding(GUESSED_CLASS, "name_instead_of_id", text)]
+    if class_id is None:
+        return [Finding(GUESSED_CLASS, "missing_variable", "your notebook does not set `predicted_class`.")]
     given = number(class_id)
     if given is None:
         text = f"predicted_class must be one int, not an object of type {_kind(class_id)}."

@@ -148,9 +148,10 @@ def scale_of(value: Tensor) -> float:
 
 
 def show(value: Any) -> str:
-    """A value as a student would write it, rounded to four digits."""
+    """A value as a student would write it, rounded to four digits; what is nothing but rounding is 0."""
     if isinstance(value, Tensor):
-        return show(value.tolist())
+        small = value.abs() < 1e-6 * scale_of(value) if value.is_floating_point() else torch.zeros_like(value).bool()
+        return show(value.masked_fill(small, 0).tolist())
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(show(v) for v in value)}]"
     if isinstance(value, float):

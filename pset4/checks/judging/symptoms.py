@@ -18,6 +18,10 @@ TIGHT = 1e-10
 """The same for what float64 must reach."""
 
 
+PACKED_WITH_INDICES = ("max", "min", "cummax", "cummin", "sort", "topk", "kthvalue", "median", "mode")
+"""Names of what torch's reductions over a dimension return."""
+
+
 @dataclass(frozen=True)
 class Symptom:
     """A name for the table of diagnoses, and a sentence for the student."""
@@ -58,6 +62,13 @@ def kind_symptom(function: str, value: Any, kind: str = "") -> Symptom | None:
         return Symptom(
             "returns_nothing", f"`{function}` returns None: is a `return` missing? Printing does not return."
         )
+    if kind in PACKED_WITH_INDICES:
+        return Symptom(
+            "values_and_positions",
+            f"`{function}` returns values and their positions together: torch packs the two. Take `.values`.",
+        )
+    if kind == "ndarray":
+        return Symptom("not_a_tensor", f"`{function}` returns a NumPy array, not a torch.Tensor.")
     return Symptom(
         "not_a_tensor", f"`{function}` returns an object of type {kind or type(value).__name__}, not a torch.Tensor."
     )

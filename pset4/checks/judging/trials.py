@@ -162,6 +162,13 @@ def too_many_steps(trial: Trial) -> str:
     return f"called {given}, it took {trial.outcome.steps} steps"
 
 
+def never_looks_again(trial: Trial) -> str:
+    """Whether all steps went in one direction, although the gradient of nothing but a plane stays as it is."""
+    if not trial.outcome.same_direction:
+        return ""
+    return f"all {trial.outcome.steps} steps went in the direction of the first"
+
+
 def changed_input(trial: Trial) -> str:
     """The caller's tensors are as they were."""
     for position, given, what in (

@@ -87,7 +87,7 @@ def judge(
     if found:
         inquiry.note(length or SHAPE, found)
         if strict or not (length and begins_alike(value, right)):
-            inquiry.fail(name, found.text)
+            inquiry.note(name, found)
         return
     if either_order and close(value.flip(0), right):
         value = value.flip(0)
@@ -130,7 +130,10 @@ def error_of(
     found = error_symptom(function.name, outcome.error, where)
     if not inquiry.public or found.name in ("too_slow", "missing_function"):
         return found
-    detail = f" The error says: {outcome.message}" if outcome.message and found.name == "crashes" else ""
+    detail = ""
+    if found.name == "crashes":
+        detail = f" The error says: {outcome.message}" if outcome.message else ""
+        detail += f"\nIt comes from {outcome.line}" if outcome.line else ""
     return Symptom(found.name, f"{given_as(function, arguments)}{found.text}{detail}")
 
 
@@ -188,6 +191,10 @@ def judge_integer(
             inquiry.note(missed, error_of(inquiry, function, arguments, outcome, where))
         return
     value = outcome.value
+    if value is None:
+        for missed in filter(None, (name, kind)):
+            inquiry.note(missed, kind_of(function.name, None))
+        return
     if type(value) is not int:
         given = value.type_name if isinstance(value, Opaque) else type(value).__name__
         text = f"`{function.name}` returns an object of type {given}, not an int."
@@ -215,7 +222,11 @@ def begins_alike(value: Tensor, right: Tensor) -> bool:
 
 
 def from_numbers(value: Any) -> Tensor | None:
-    """A tensor of the numbers in a list, or in lists of one length; None if there is something else in them."""
+    """A tensor of the numbers in a list, in lists of one length or in an array, or of values that torch packs together
+    with their indices; None if there is something else in it."""
+    if isinstance(value, Opaque):
+        packed = value.content[0] if type(value.content) is tuple and value.content else value.content
+        return packed.double() if isinstance(packed, Tensor) else None
     if not isinstance(value, (list, tuple)) or not value:
         return None
     try:
@@ -294,6 +305,10 @@ def judge_refusals(inquiry: Inquiry, function: AskedFunction, name: str, refusal
             shown = f" It raises {outcome.error}: {outcome.message}" if inquiry.public and outcome.error else ""
             text = f"`{function.name}` {got} for {refusal.what}: raise a ValueError.{shown}"
             inquiry.fail(name, text, symptom="no_value_error")
+        elif not outcome.message:
+            named = f"the argument ({refusal.names.replace('|', ' or ')}) and what was given"
+            text = f"the ValueError for {refusal.what} says nothing: let it name {named}."
+            inquiry.fail(name, text, symptom="empty_value_error")
         elif not (names_one_of(outcome.message, refusal.names) and names_one_of(outcome.message, refusal.given)):
             named = f"must name the argument ({refusal.names.replace('|', ' or ')}) and what was given."
             shown = f" It says: {outcome.message}" if inquiry.public else ""

@@ -57,6 +57,34 @@ def one_more(trials: Kept) -> bool:
     return bool(done) and all(trial.outcome.steps == trial.allowed + 1 for trial in done)
 
 
+def only_double_raises(trials: Kept) -> bool:
+    """Whether float64 images raise an error about dtypes, and float32 images do not."""
+    single, double = trials.get("single"), trials.get("double")
+    if single is None or double is None or single.outcome.error or not double.outcome.error:
+        return False
+    return any(word in double.outcome.message.lower() for word in ("dtype", "double", "float"))
+
+
+def starts_with_noise(trials: Kept) -> bool:
+    """Whether without a step the images are near those that were given, and not the same."""
+    copy = trials.get("copy")
+    if copy is None or copy.unusable:
+        return False
+    away = l2_norms(copy.image - copy.x)
+    return bool((away > 0).all()) and float(away.max()) < 0.5
+
+
+def few_by_default(trials: Kept) -> bool:
+    """Whether a call without n_iter takes a fixed number of steps, and fewer than 100."""
+    default, longest = trials.get("default"), max(trials.values(), key=lambda t: t.outcome.steps)
+    return (
+        default is not None
+        and not default.outcome.error
+        and 0 < default.outcome.steps < 100
+        and (longest is not default)
+    )
+
+
 def only_first_moves(trials: Kept) -> bool:
     """Whether in a batch the first image moves and the others stay."""
     batch = trials.get("batch")
@@ -96,6 +124,16 @@ def form_only(trials: Kept, wrong: Callable[[Trial], str]) -> bool:
 def usage_signs(function: str) -> tuple[TrialSign, ...]:
     """Misconceptions about the loop and its arguments, which show before it matters what is followed."""
     return (
+        TrialSign(
+            "no_default",
+            f"Your `{function}` cannot be called without n_iter. Its default is 200.",
+            lambda t: "default" in t and "'n_iter'" in t["default"].outcome.message,
+        ),
+        TrialSign(
+            "not_for_float64",
+            f"Your `{function}` works with float32 images and stops with an error for float64 ones. Keep the dtype.",
+            only_double_raises,
+        ),
         TrialSign(
             "gradient_is_lost",
             f"Your `{function}` cannot get a gradient. `step.step` returns a fresh tensor without `requires_grad`, so "
@@ -174,6 +212,22 @@ def usage_signs(function: str) -> tuple[TrialSign, ...]:
 def keeping_signs(function: str) -> tuple[TrialSign, ...]:
     """Misconceptions about what must stay as it is; they show when all else is right."""
     return (
+        TrialSign(
+            "gradient_once",
+            f"Your `{function}` takes all its steps in one direction. The gradient is another one wherever x has moved "
+            "to: compute it anew inside the loop.",
+            lambda t: any(x.outcome.same_direction for x in t.values()),
+        ),
+        TrialSign(
+            "starts_with_noise",
+            f"Your `{function}` changes the images before the first step. Only `step.step` may move them.",
+            starts_with_noise,
+        ),
+        TrialSign(
+            "few_by_default",
+            f"Without n_iter, your `{function}` takes too few steps. Its default is 200.",
+            few_by_default,
+        ),
         TrialSign(
             "changes_input",
             f"Your `{function}` changes the images that it was given. Start from a copy, `x = x.detach().clone()`, "

@@ -7,8 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pset4.checks.judging.photos import AttackedPhoto, judging_network, look_at
+from pset4.checks.calling.outcome import Opaque
+from pset4.checks.judging.photos import (
+    ROBUST_EPS,
+    STANDARD_EPS,
+    TARANTULA,
+    TIGER_CAT,
+    AttackedPhoto,
+    judging_network,
+    look_at,
+)
 from pset4.checks.judging.signs import PhotoSign, register_photo_signs
+from pset4.checks.judging.trials import cosines
+from pset4.networks.network import Network
 
 
 def fools_standard_network(photo: AttackedPhoto, value: Any, original: Tensor) -> bool:
@@ -19,9 +30,84 @@ def fools_standard_network(photo: AttackedPhoto, value: Any, original: Tensor) -
     return look_at(value, standard, original, target=photo.target, eps=photo.eps).rank_exact == 0
 
 
+def succeeds(value: Any, photo: AttackedPhoto, original: Tensor, *, target: int | None = None) -> bool:
+    """Whether another value than the one that was handed in would be a success, or the same one for another target."""
+    network = attacked_network(photo, original)
+    if not isinstance(value, Tensor) or value.shape != original.shape:
+        return False
+    aim = photo.target if target is None else network.nearest_known(target)
+    return look_at(value.to(original), network, original, target=aim, eps=photo.eps).success
+
+
+def attacked_network(photo: AttackedPhoto, original: Tensor) -> Network:
+    """The network that the exercise attacks."""
+    return judging_network("robust" if photo.eps == ROBUST_EPS else "standard", str(original.device))
+
+
+def has_another_target(photo: AttackedPhoto, value: Any, original: Tensor) -> bool:
+    """Whether an image within the budget is taken for another of the course's targets."""
+    return any(succeeds(value, photo, original, target=target) for target in (TARANTULA, TIGER_CAT))
+
+
+def has_another_budget(photo: AttackedPhoto, value: Any, original: Tensor) -> bool:
+    """Whether the photo, still to be seen, reaches the target out of the budget, or not within a tenth of it."""
+    if photo.kind not in {"", "budget"}:
+        return False
+    if photo.in_budget:
+        return photo.l2 <= STANDARD_EPS + 0.1 < photo.eps and photo.change > 0.3
+    image = value.detach().to(original)
+    likeness = torch.nn.functional.cosine_similarity(
+        (image - image.mean()).flatten(), (original - original.mean()).flatten(), dim=0
+    )
+    return photo.rank_exact == 0 and float(likeness) > 0.6
+
+
+def goes_the_opposite_way(photo: AttackedPhoto, value: Any, original: Tensor) -> bool:
+    """Whether the photo lost its target along the gradient of the target's own probability."""
+    if photo.change > -3:
+        return False
+    network, x = attacked_network(photo, original), original.clone().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(network(x).log_softmax(dim=1)[0, photo.target], x)
+    return float(cosines(value.detach().to(original) - original, gradient)) < -0.1
+
+
 def photo_signs(name: str, *first: PhotoSign) -> tuple[PhotoSign, ...]:
     """Misconceptions that show in an attacked photo."""
     return (
+        PhotoSign(
+            "missing",
+            f"The notebook does not set `{name}`. Keep what your function returns under this name.",
+            lambda photo, value, original: value is None,
+        ),
+        PhotoSign(
+            "no_batch_dimension",
+            f"`{name}` has lost its batch dimension. Its shape must be (1, 3, 224, 224).",
+            lambda photo, value, original: (
+                isinstance(value, Tensor) and value.dim() == 3 and succeeds(value[None], photo, original)
+            ),
+        ),
+        PhotoSign(
+            "an_array",
+            f"`{name}` is a NumPy array. It must be a tensor: keep what your function returned.",
+            lambda photo, value, original: isinstance(value, Opaque) and succeeds(value.content, photo, original),
+        ),
+        PhotoSign(
+            "bytes_of_pixels",
+            f"`{name}` holds pixels from 0 to 255. They must lie in [0, 1], as your function returned them.",
+            lambda photo, value, original: (
+                isinstance(value, Tensor) and succeeds(value.double() / 255, photo, original)
+            ),
+        ),
+        PhotoSign(
+            "change_alone",
+            f"`{name}` is the change, not the changed photo. Keep the image that your function returned.",
+            lambda photo, value, original: (
+                isinstance(value, Tensor)
+                and value.shape == original.shape
+                and succeeds(value.to(original) + original, photo, original)
+            ),
+        ),
         PhotoSign(
             "not_an_image",
             f"`{name}` must be one tensor of shape (1, 3, 224, 224): the attacked photo itself, no list, no array, no "
@@ -41,6 +127,17 @@ def photo_signs(name: str, *first: PhotoSign) -> tuple[PhotoSign, ...]:
         ),
         *first,
         PhotoSign(
+            "other_target",
+            f"`{name}` is an attack on another class than this exercise asks for. Look at the class id.",
+            has_another_target,
+        ),
+        PhotoSign(
+            "other_budget",
+            f"`{name}` was made with another budget than this exercise has. Move the photo with the step that belongs "
+            "to it.",
+            has_another_budget,
+        ),
+        PhotoSign(
             "outside_budget",
             f"`{name}` lies outside the budget. Move the photo with the step that belongs to this exercise, and start "
             "from `corgi`.",
@@ -56,6 +153,12 @@ def photo_signs(name: str, *first: PhotoSign) -> tuple[PhotoSign, ...]:
             f"`{name}` fools the network only until it is saved: rounding to 8 bits moves it back over the boundary. "
             "Take more steps.",
             lambda photo, value, original: photo.rank_exact == 0 and photo.rank > 0,
+        ),
+        PhotoSign(
+            "opposite_direction",
+            f"`{name}` was moved away from its target. `step.step(x, direction)` goes along the direction; to make a "
+            "cost smaller, hand it minus the gradient.",
+            goes_the_opposite_way,
         ),
         PhotoSign(
             "not_towards_target",

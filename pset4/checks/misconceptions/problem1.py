@@ -121,8 +121,7 @@ register_table(
         ),
         "future_not_flipped": (
             lambda x, w: correlate(F.pad(x, (0, len(w) - 1)), w, 0),
-            "your kernel is neither centred nor flipped: x_out[n] sums kernel[j] x_in[n + j]. Put the centre of the "
-            "kernel on n, and flip it.",
+            "your kernel is neither centred nor flipped: it begins at n. Put its centre on n, and flip it.",
         ),
         "past_not_flipped": (
             lambda x, w: correlate(F.pad(x, (len(w) - 1, 0)), w, 0),
@@ -184,6 +183,15 @@ register_table(
         "batch_and_channel_kept": (
             lambda x, w: expected.conv1d(x, w)[None, None],
             "the values are right, but x_out has dimensions too many. Its shape is (N,).",
+        ),
+        "kernel_without_effect": (
+            lambda x, w: x.clone(),
+            "x_out is x_in itself. Each output is a weighted sum of the inputs round it.",
+        ),
+        "first_value_alone": (
+            lambda x, w: x * w[0],
+            "you multiply the signal by the kernel's first value alone. Each output is a weighted sum of the inputs "
+            "round it.",
         ),
         "all_zeros": (
             lambda x, w: torch.zeros_like(x),

@@ -79,11 +79,11 @@ register_table(
         ),
         "not_normalised": (
             lambda output: output.exp(),
-            "these are the exponentials. Divide them by their sum over the classes.",
+            "these are the exponentials alone. The probabilities of one image sum to 1.",
         ),
         "normalised_by_largest": (
             lambda output: (output - output.max(dim=1, keepdim=True).values).exp(),
-            "subtracting the maximum keeps exp() finite, but the result must still be divided by its sum.",
+            "subtracting the maximum keeps exp() finite, but one image's probabilities must still sum to 1.",
         ),
         "without_exponential": (
             lambda output: output / output.sum(dim=1, keepdim=True),
@@ -122,6 +122,10 @@ register_table(
         "logits_clamped": (
             lambda output: output.clamp(-50, 50).softmax(dim=1),
             "you cut large logits off, so that their differences are lost. Subtract the maximum instead.",
+        ),
+        "column_for_each_image": (
+            lambda output: output.softmax(dim=1).T,
+            "rows and columns are exchanged. Each image has a row, as in the logits.",
         ),
         "logits_returned": (lambda output: output, "these are the logits themselves."),
     },

@@ -48,8 +48,8 @@ register_table(
     {
         "transposed": (
             lambda w, n: expected.conv1d_matrix(w, n).T,
-            "this is the matrix of the cross-correlation, the transpose of the one you want. Row n holds W[n - i] in "
-            "column i: the kernel runs backwards along a row.",
+            "this is the matrix of the cross-correlation, which does not flip the kernel. Compare a row of it with the "
+            "worked example.",
         ),
         "circulant": (
             matrix_imitation(lambda x, w: convolve_padded(pad_like_numpy(x, half(w), "wrap"), w)),
@@ -110,6 +110,10 @@ register_table(
             lambda w, n: expected.conv1d_matrix(w, n).flip(1),
             "the columns stand in the wrong order: the first column multiplies x_in[0].",
         ),
+        "centre_alone": (
+            lambda w, n: w[len(w) // 2] * torch.eye(n, dtype=w.dtype, device=w.device),
+            "only the kernel's centre stands in your matrix. The other values have diagonals of their own.",
+        ),
         "all_zeros": (
             lambda w, n: w.new_zeros(n, n),
             "your matrix is all zeros: nothing is computed, or nothing is stored.",
@@ -135,8 +139,8 @@ register_table(
     {
         "flipped_again": (
             expected.conv1d,
-            "you apply the forward convolution once more. The gradient multiplies by the transposed matrix, and the "
-            "transpose turns the kernel round: dC/dx_in[i] sums W[n - i] grad_out[n] over n.",
+            "you apply the forward convolution once more. The gradient goes back the way that the values came: "
+            "through the transposed matrix.",
         ),
         "valid_only": (
             lambda g, w: correlate(g, w, 0),
@@ -214,6 +218,10 @@ register_table(
             lambda g, w: last_contribution(g, w),
             "only one output's share is left on each input. Contributions of several outputs add up: += in place of =.",
         ),
+        "extra_dimensions": (
+            lambda g, w: expected.conv1d_backward_input(g, w)[None],
+            "the values are right, but the result has a dimension too many. Its shape is (N,).",
+        ),
         "all_zeros": (
             lambda g, w: torch.zeros_like(g),
             "your gradient is all zeros: nothing is computed, or nothing is stored.",
@@ -259,8 +267,8 @@ register_table(
     {
         "reversed": (
             lambda g, x, k: expected.conv1d_backward_kernel(g, x, k).flip(0),
-            "the values are right, but they stand in the reverse order. kernel[0] holds W[-(k - 1)/2], which "
-            "multiplies x_in[n + (k - 1)/2].",
+            "the values are right, but they stand in the reverse order. kernel[0] holds W[-(k - 1)/2], so its "
+            "gradient comes first.",
         ),
         "inner_positions_only": (
             inner_sum,
@@ -302,7 +310,7 @@ register_table(
         ),
         "same_for_all_taps": (
             lambda g, x, k: (g @ x).expand(k),
-            "every tap gets the same value. Tap m meets x_in[n - m]: shift the signal by m.",
+            "every tap gets the same value. Each tap meets the signal at another place.",
         ),
         "last_position_only": (
             lambda g, x, k: x.new_zeros(k) + g[-1] * F.pad(x, (k // 2, k // 2))[len(x) - 1 :].flip(0),
@@ -315,6 +323,10 @@ register_table(
         "grad_out_ignored": (
             lambda g, x, k: expected.conv1d_backward_kernel(torch.ones_like(g), x, k),
             "you sum x_in, but never multiply by grad_out.",
+        ),
+        "extra_dimensions": (
+            lambda g, x, k: expected.conv1d_backward_kernel(g, x, k)[None],
+            "the values are right, but the result has a dimension too many. Its shape is (k,).",
         ),
         "all_zeros": (
             lambda g, x, k: x.new_zeros(k),
@@ -340,23 +352,23 @@ register_table(
     UPDATE_KERNEL,
     {
         "uphill": (
-            lambda w, g, rate: expected.update_kernel(w, -g, rate),
+            lambda w, g, rate: w + rate * g,
             "you walk uphill: the cost grows along the gradient. Subtract it.",
         ),
         "no_learning_rate": (
-            lambda w, g, rate: expected.update_kernel(w, g, 1.0),
+            lambda w, g, rate: w - g,
             "the learning rate has no effect. It scales the step.",
         ),
         "divided_by_learning_rate": (
-            lambda w, g, rate: expected.update_kernel(w, g, 1.0 / rate),
+            lambda w, g, rate: w - g / rate,
             "you divide by the learning rate. A small rate means a small step.",
         ),
         "step_only": (
-            lambda w, g, rate: expected.update_kernel(torch.zeros_like(w), -g, rate),
+            lambda w, g, rate: rate * g,
             "you return the step itself. Return the kernel after the step.",
         ),
         "downhill_step_only": (
-            lambda w, g, rate: expected.update_kernel(torch.zeros_like(w), g, rate),
+            lambda w, g, rate: -rate * g,
             "you return the step itself. Return the kernel after the step.",
         ),
         "nothing_changed": (
@@ -364,31 +376,36 @@ register_table(
             "the kernel comes back unchanged.",
         ),
         "turned_round": (
-            lambda w, g, rate: -expected.update_kernel(w, g, rate),
+            lambda w, g, rate: rate * g - w,
             "the sign of the whole result is wrong: the kernel minus the step, not the step minus the kernel.",
         ),
         "sign_only": (
-            lambda w, g, rate: expected.update_kernel(w, g.sign(), rate),
+            lambda w, g, rate: w - rate * g.sign(),
             "every tap moves by the same amount: you use only the gradient's sign.",
         ),
         "normalised_gradient": (
-            lambda w, g, rate: expected.update_kernel(w, F.normalize(g, dim=0), rate),
+            lambda w, g, rate: w - rate * F.normalize(g, dim=0),
             "you divide the gradient by its length. Plain gradient descent uses it as it is.",
         ),
+        "normalised_without_guard": (
+            lambda w, g, rate: w - rate * g / g.norm(),
+            "you divide the gradient by its length. Plain gradient descent uses it as it is; and a gradient of zero "
+            "makes NaN of your kernel.",
+        ),
         "reversed_gradient": (
-            lambda w, g, rate: expected.update_kernel(w, g.flip(0), rate),
+            lambda w, g, rate: w - rate * g.flip(0),
             "you flip the gradient first. It stands in the kernel's own order.",
         ),
         "multiplied": (
-            lambda w, g, rate: expected.update_kernel(w, w * g, rate),
+            lambda w, g, rate: w - rate * w * g,
             "you multiply the kernel by (1 - learning_rate * gradient). The step is added to the kernel.",
         ),
         "divided_by_kernel_size": (
-            lambda w, g, rate: expected.update_kernel(w, g / len(g), rate),
+            lambda w, g, rate: w - rate * g / len(g),
             "you divide the step by k.",
         ),
         "decayed": (
-            lambda w, g, rate: expected.update_kernel(w * (1 - rate), g, rate),
+            lambda w, g, rate: w * (1 - rate) - rate * g,
             "you also shrink the kernel itself, as weight decay does. Only the gradient moves it.",
         ),
     },

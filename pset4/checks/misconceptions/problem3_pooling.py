@@ -178,6 +178,10 @@ register_table(
             unit_gradients,
             "you count the windows that an input wins, but never multiply by grad_out.",
         ),
+        "extra_dimensions": (
+            lambda g, x, size: expected.maxpool1d_backward(g, x, size)[None],
+            "the values are right, but the result has a dimension too many. Its shape is (N,).",
+        ),
         "all_zeros": (
             lambda g, x, size: torch.zeros_like(x, memory_format=torch.contiguous_format),
             "your gradient is all zeros: nothing is computed, or nothing is stored.",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pset4.checks.judging import trials as judge
+from pset4.checks.judging.attacks import TENSORS
 from pset4.checks.judging.signs import TrialSign, register_trial_signs
 from pset4.checks.judging.trials import Kept, Trial
 from pset4.checks.misconceptions.attack_loops import answered, fails, keeping_signs, only_first_moves, usage_signs
@@ -68,22 +69,44 @@ def wanders(trials: Kept) -> bool:
 
 def other_targets_fail(trials: Kept) -> bool:
     """Whether class_id as an int works, and as a tensor does not."""
-    return not fails(trials, judge.misses_target, "single") and fails(trials, judge.misses_target, "scalar", "each")
+    return not fails(trials, judge.misses_target, "single", "batch") and fails(trials, judge.misses_target, *TENSORS)
 
 
 def raises_on_tensors(trials: Kept) -> bool:
     """Whether a tensor as class_id raises an error."""
-    return other_targets_fail(trials) and any(t in trials and bool(trials[t].outcome.error) for t in ("scalar", "each"))
+    return other_targets_fail(trials) and any(t in trials and bool(trials[t].outcome.error) for t in TENSORS)
 
 
 def mixes_batch(trials: Kept) -> bool:
     """Whether an image moves in another direction in a batch than alone."""
     if "together" not in trials or "alone" not in trials:
         return fails(trials, judge.misses_target, "batch") and not fails(trials, judge.misses_target, "single")
+    if trials["together"].outcome.error:
+        return False
     together, alone = trials["together"].direction, trials["alone"].direction
     if together is None or alone is None:
         return alone is not None
     return float(judge.cosines(together[1:2], alone)) < 0.995
+
+
+def stops_for_one(trials: Kept) -> bool:
+    """Whether nothing moves in a batch of which one image is there already."""
+    trial = trials.get("one is there")
+    return trial is not None and not trial.unusable and trial.outcome.steps == 0
+
+
+def only_batches_raise(trials: Kept) -> bool:
+    """Whether several images with one class_id raise an error, and one image does not."""
+    single, batch = trials.get("single"), trials.get("batch")
+    return bool(single and batch and not single.outcome.error and batch.outcome.error)
+
+
+def follows_all_targets(trials: Kept) -> bool:
+    """Whether copies of one photo that aim at different classes all move in one direction."""
+    trial = trials.get("each")
+    if trial is None or trial.direction is None or not bool(trial.direction.any()):
+        return False
+    return float(judge.cosines(trial.direction[:1].expand_as(trial.direction), trial.direction).min()) > 0.99
 
 
 ATTACK = "generate_adversarial_example"
@@ -127,6 +150,17 @@ register_trial_signs(
         only_first_moves,
     ),
     TrialSign(
+        "stops_for_one",
+        "In a batch your attack stops as soon as one image is taken for the target. Go on until all of them are.",
+        stops_for_one,
+    ),
+    TrialSign(
+        "one_image_only",
+        "Your attack stops with an error where several images aim at one class_id. Give every image of the batch its "
+        "target: `torch.as_tensor(class_id).expand(len(x))` does that.",
+        only_batches_raise,
+    ),
+    TrialSign(
         "mixes_batch",
         "In a batch, your attack mixes the images: one moves in another direction than it does alone. Compute one "
         "cost for each image, and add the costs up; do not average images or logits.",
@@ -142,6 +176,12 @@ register_trial_signs(
         "all_targets_for_all",
         "With one class for each image, your attack drags every image to the targets of all the others: `output[:, "
         "class_id]` picks each class for each image. Pick one entry for each row, for example with `gather`.",
+        follows_all_targets,
+    ),
+    TrialSign(
+        "fails_for_tensors",
+        "Your attack reaches its target with class_id as an int, and misses it where class_id is a tensor: a 0-d one "
+        "holds one class for all images, any other one class for each.",
         other_targets_fail,
     ),
     TrialSign(
@@ -172,6 +212,12 @@ def follows(norm: str, *, sign: float = 1.0) -> Callable[[Kept], bool]:
         )
 
     return shows
+
+
+def any_follows_l2(trials: Kept) -> bool:
+    """Whether the first direction is that of the L2 norm's gradient on one of the linear trials."""
+    chosen = [trials[label] for label in ("single", "double") if label in trials]
+    return any(follows("l2")({"single": trial}) for trial in chosen)
 
 
 def follows_pixels(trials: Kept) -> bool:
@@ -241,8 +287,8 @@ register_trial_signs(
     TrialSign(
         "other_norm",
         "Your first direction is not that of the L2 norm over all features of an image (channels, rows and columns "
-        "together). `features.flatten(1).norm(dim=1)` is one way to write that norm.",
-        lambda t: not follows("l2")(t) and any(trial.direction is not None for trial in t.values()),
+        "together).",
+        lambda t: not any_follows_l2(t) and any(trial.direction is not None for trial in t.values()),
     ),
 )
 

@@ -12,6 +12,8 @@ from pset4.checks.judging.functions import AskedFunction
 from pset4.checks.judging.registry import Imitation, Misconception, attempt, register, same
 
 Example = tuple[Any, ...]
+EXAMPLES: dict[str, Sequence[Example]] = {}
+"""What counter-examples are chosen from, by the function's name."""
 
 
 def signal(*values: float) -> Tensor:
@@ -29,6 +31,7 @@ def register_table(
         rows: Imitation and explanation by name; the first rows are recognised first.
         examples: Arguments of small counter-examples; each misconception gets the first that shows it.
     """
+    EXAMPLES[function.name] = examples
     for name, (imitate, explanation) in rows.items():
         example = next((e for e in examples if shows(imitate, function.right, e)), ())
         register(Misconception(name, function, explanation, imitate, example))

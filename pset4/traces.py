@@ -1,0 +1,38 @@
+"""Where in a student's code an error was raised, without the stack of ours round it."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+from collections.abc import Collection
+from pathlib import Path
+
+WIDTH = 92
+_PACKAGE = str(Path(__file__).parent)
+_LIBRARIES = str(Path(traceback.__file__).parent)
+
+
+def last_line(error: BaseException, files: Collection[str] | None = None) -> str:
+    """The last line of a student's code that an error passed through: "line 3: `x = y`", or "".
+
+    Args:
+        error: The error, with its trace.
+        files: Names of the files or cells that hold the code; by default all but the course's and the libraries'.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
+    if files is None:
+        foreign = (_PACKAGE, _LIBRARIES)
+        frames = [f for f in frames if not f.filename.startswith(foreign) and "site-packages" not in f.filename]
+    else:
+        frames = [f for f in frames if f.filename in files]
+    return f"line {frames[-1].lineno}: `{frames[-1].line}`" if frames else ""
+
+
+class ShortTrace(Exception):
+    """An error whose message says all: notebooks show it alone, since a stack through our code would hide it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython prints these lines instead of a stack trace."""
+        paragraphs = str(self).splitlines() or [""]
+        lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, WIDTH) or [""]]
+        return [f"{type(self).__name__}: {lines[0]}", *lines[1:]]
