@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from autograder.exams.exam import EXAMS
+from autograder.exams.slips import slip_named
+from autograder.exams.verdict import settle
 
 CELLS = Path(__file__).parent / "cells"
 _HEADING = re.compile(r"^## (Reference|Right|Wrong|Cell): (.+)$", re.MULTILINE)
@@ -46,6 +48,12 @@ class Answer:
     def right(self) -> bool:
         """Whether it deserves full marks."""
         return self.kind != "wrong"
+
+    @property
+    def points(self) -> float:
+        """What its exam must give."""
+        exam, slip = EXAMS[self.exercise], slip_named(self.exercise, self.misconception)
+        return settle(self.exercise, exam.properties, dict.fromkeys(self.loses, ""), slip=slip).points
 
     @property
     def cells(self) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from autograder.answers.notebook import write_answers
 from autograder.course.cells import CHECK, TEST, grade_id
 from autograder.course.contract import AUTO_GRADED, EXERCISES, Exercise
 from autograder.course.folders import ASSIGNMENT
-from autograder.exams import EXAMS
 
 Tamper = Callable[[NotebookNode], None]
 
@@ -33,7 +32,6 @@ class Member:
         story: What this member shows, in a few words.
         answers: Name of the answer in the bank for an exercise; the others get the reference answer.
         skips: Exercises that are left as they were released ("all" for every one).
-        knock_on: Exercises that earn nothing because the notebook uses the wrong function there.
         sources: Answer cells with a text of their own; such an exercise earns nothing.
         tamper: What is done to each notebook before it is handed in.
     """
@@ -42,7 +40,6 @@ class Member:
     story: str
     answers: Mapping[str, str] = field(default_factory=dict)
     skips: frozenset[str] = frozenset()
-    knock_on: frozenset[str] = frozenset()
     sources: Mapping[str, str] = field(default_factory=dict)
     tamper: Tamper | None = None
 
@@ -51,13 +48,11 @@ class Member:
         return {exercise.id: self._points(exercise) for exercise in AUTO_GRADED}
 
     def _points(self, exercise: Exercise) -> float:
-        if exercise.id in self.skips or exercise.id in self.sources or exercise.id in self.knock_on:
+        if exercise.id in self.skips or exercise.id in self.sources:
             return 0.0
         if exercise.id not in self.answers:
             return exercise.points
-        loses = find_answer(exercise.id, self.answers[exercise.id]).loses
-        lost = sum(prop.points for prop in EXAMS[exercise.id].properties if prop.name in loses)
-        return round(exercise.points - lost, 6)
+        return find_answer(exercise.id, self.answers[exercise.id]).points
 
 
 def find_answer(exercise: str, name: str) -> Answer:
@@ -123,12 +118,7 @@ MEMBERS = (
     Member("correlation", "the kernel is not flipped", answers={"p1a_conv1d": "the kernel is not flipped"}),
     Member("average_factor", "max pooling with a factor 1/k", answers={"p1b_maxpool1d": "divided by the size"}),
     Member("overwrites", "`=` for `+=` where windows overlap", answers={"p3d_maxpool_backward": "= in place of +="}),
-    Member(
-        "wrong_sign",
-        "the attack walks away from its target",
-        answers={"p4a_attack": "wrong_sign"},
-        knock_on=frozenset({"p4b_tiger_cat", "p4e_robust"}),
-    ),
+    Member("wrong_sign", "the attack walks away from its target", answers={"p4a_attack": "wrong_sign"}),
     Member(
         "softmax_batch",
         "softmax over the batch instead of the classes",

@@ -102,6 +102,7 @@ def test_a_wrong_answer_loses_what_it_declares_and_is_told_why(answer):
     verdict = verdict_on(answer)
     assert set(verdict.missed) == answer.loses, verdict.report()
     assert verdict.misconception == answer.misconception, verdict.report()
+    assert verdict.points == answer.points < verdict.max_points
 
 
 @named(RIGHT)

@@ -271,10 +271,10 @@ def test_one_slip_keeps_a_third():
     assert tried > 60
 
 
-def test_every_slip_is_a_diagnosis_of_some_answer():
+def test_every_slip_is_a_diagnosis():
     for exercise, names in SLIPS.items():
         told = {answer.misconception for answer in answers_for(exercise)}
-        assert names - told == set(), exercise
+        assert names - told <= {sign.name for sign in signs_for(exercise)}, exercise
 
 
 def test_a_counter_example_is_what_the_students_function_really_returns():
