@@ -34,5 +34,7 @@ class ShortTrace(Exception):
     def _render_traceback_(self) -> list[str]:
         """IPython prints these lines instead of a stack trace."""
         paragraphs = str(self).splitlines() or [""]
-        lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, WIDTH) or [""]]
+        lines = [
+            line for paragraph in paragraphs for line in textwrap.wrap(paragraph, WIDTH, break_on_hyphens=False) or [""]
+        ]
         return [f"{type(self).__name__}: {lines[0]}", *lines[1:]]

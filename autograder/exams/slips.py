@@ -22,7 +22,7 @@ _OF_AN_ATTACK = (
     "no_images",
 )
 _OF_A_PHOTO = (
-    *("other_target", "standard_network", "other_budget", "change_alone", "bytes_of_pixels", "an_array"),
+    *("other_target", "other_budget", "change_alone", "bytes_of_pixels", "an_array"),
     *("no_batch_dimension", "opposite_direction"),
 )
 SLIPS: dict[str, frozenset[str]] = {
@@ -93,7 +93,7 @@ SLIPS: dict[str, frozenset[str]] = {
     "p4d_layer_norm": frozenset(_OF_AN_ATTACK),
     "p4g_inversion": frozenset({*_OF_AN_ATTACK, "norm_only"}),
     "p4b_tiger_cat": frozenset(_OF_A_PHOTO),
-    "p4e_robust": frozenset(_OF_A_PHOTO),
+    "p4e_robust": frozenset({*_OF_A_PHOTO, "standard_network"}),
 }
 
 

@@ -81,7 +81,7 @@ class Experiment:
         """Fails a property for the first trial that does not satisfy the judge."""
         for label in labels:
             if label in self.kept and (reason := judge(self.kept[label])):
-                self.inquiry.fail(name, f"{where}: {reason}." if self.inquiry.public else reason)
+                self.inquiry.fail(name, f"{where}: {reason.rstrip('.')}." if self.inquiry.public else reason)
                 return
 
     def finish(self, too_weak: Judge) -> None:

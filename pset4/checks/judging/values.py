@@ -92,7 +92,11 @@ def judge(
     if either_order and close(value.flip(0), right):
         value = value.flip(0)
     if not close(value[part], right[part]):
-        inquiry.fail(name, difference(inquiry, function, name, arguments, value, right, part, where))
+        text = difference(inquiry, function, name, arguments, value, right, part, where)
+        if not bool(real(value).isfinite().all()):
+            inquiry.fail(name, f"{text} NaN and infinity are no results.", symptom="not_finite")
+        else:
+            inquiry.fail(name, text)
     inquiry.note(SHAPE, kept_symptom(function.name, value, first_tensor(arguments)))
     if close(value, right):
         inquiry.note(SHAPE, precision_symptom(function.name, value, right))
