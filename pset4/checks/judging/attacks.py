@@ -91,7 +91,11 @@ class Experiment:
             too_weak: Whether a trial without `n_iter` reached less than 200 steps do.
         """
         answered = [label for label, trial in self.kept.items() if not trial.outcome.error]
-        idle = ("certain", "one is there")  # where an attack that gives up or stops too early takes no step
+        idle = (
+            "certain",
+            "one is there",
+            "scalar for all",
+        )  # where an attack that gives up or stops too early takes no step
         stepping = [label for label in answered if self.kept[label].allowed > 0 and label not in idle]
         self.note(MOVES, trials.moves_otherwise, stepping)
         self.note(MOVES, trials.leaves_budget, stepping)
@@ -117,7 +121,7 @@ def judge_attack(experiment: Experiment) -> None:
     note(CERTAIN, trials.misses_target, ["certain"], "On a network that is certain")
     note(TOWARDS, lambda trial: leaves_direction(trial, abs), ["single", "double"])
     note(SIGN, lambda trial: leaves_direction(trial, float), ["single", "double"])
-    experiment.finish(trials.misses_target)
+    experiment.finish(trials.never_fools)
 
 
 def leaves_direction(trial: Trial, sign: Callable[[float], float]) -> str:

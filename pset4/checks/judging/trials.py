@@ -212,6 +212,16 @@ def misses_target(trial: Trial) -> str:
     return f"after rounding to 8 bits, the target is the most probable class on {int(hits.sum())} of {len(hits)} images"
 
 
+def never_fools(trial: Trial) -> str:
+    """Whether the target is not reached even before rounding, which undoes what steps this short just reach."""
+    if reason := leaves_budget(trial):
+        return reason
+    hits = fooled(trial, trial.image)
+    return (
+        "" if bool(hits.all()) else f"the target is the most probable class on {int(hits.sum())} of {len(hits)} images"
+    )
+
+
 def undone_by_rounding(trial: Trial) -> bool:
     """Whether every image had its target before rounding, but not after."""
     return not leaves_budget(trial) and bool(misses_target(trial)) and bool(fooled(trial, trial.image).all())
