@@ -89,7 +89,7 @@ SLIPS: dict[str, frozenset[str]] = {
             *("reversed", "place_in_window", "minimum", "windows_apart", "extra_dimensions"),
         }
     ),
-    "p4a_attack": frozenset({*_OF_AN_ATTACK, "other_class", "gradient_is_zero"}),
+    "p4a_attack": frozenset({*_OF_AN_ATTACK, "other_class", "gradient_is_zero", "returns_change", "leaves_range"}),
     "p4d_layer_norm": frozenset(_OF_AN_ATTACK),
     "p4g_inversion": frozenset({*_OF_AN_ATTACK, "norm_only"}),
     "p4b_tiger_cat": frozenset(_OF_A_PHOTO),

@@ -9,6 +9,7 @@ import bank_tools
 import pytest
 
 from autograder.answers import all_answers, answers_for
+from autograder.course.folders import REPOSITORY
 from autograder.exams import EXAMS
 from autograder.exams.slips import SLIPS, slip_named
 from autograder.exams.verdict import SLIP_KEEPS
@@ -233,7 +234,9 @@ NOTHING = {
     "p4g_inversion": ["returns_a_copy"],
 }
 """Answers that compute nothing of their exercise."""
-FORMULA = re.compile(r"W\[n|x_in\[n [-+] [mj(]|grad_out\[n\] x_in|\.norm\(|divided? .*sum over|exponentials of")
+FORMULA = re.compile(
+    r"W\[n|x_in\[n [-+] [mj(]|grad_out\[n\] x_in|\.norm\(|divided? .*sum over|exponentials of|root of the sum"
+)
 """What no message says that a student gets without asking for more."""
 
 
@@ -289,6 +292,15 @@ def test_a_counter_example_is_what_the_students_function_really_returns():
         assert same(returned, said), f"{answer.exercise}, {answer.name}: {show(returned)}, not {show(said)}"
         compared += 1
     assert compared > 150
+
+
+def test_the_page_for_graders_lists_every_wrong_answer_with_its_points():
+    page = (REPOSITORY / "docs" / "wrong_answers.md").read_text(encoding="utf-8")
+    sections = {part.split(",")[0]: part for part in page.split("\n## ")[1:]}
+    for answer in all_answers():
+        if not answer.right:
+            row = f"| {answer.name} | {answer.points:g} | "
+            assert row in sections[answer.exercise], f"{answer.exercise}: {row}; write the page anew (tests/helpers)"
 
 
 def test_almost_every_wrong_answer_has_a_diagnosis():

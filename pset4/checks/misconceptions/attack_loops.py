@@ -230,8 +230,8 @@ def keeping_signs(function: str) -> tuple[TrialSign, ...]:
         ),
         TrialSign(
             "changes_input",
-            f"Your `{function}` changes the images that it was given. Start from a copy, `x = x.detach().clone()`, "
-            "and mark only the copy with `requires_grad_()`.",
+            f"Your `{function}` changes what it was given. Work on copies: start from `x = x.detach().clone()`, and "
+            "mark only the copy with `requires_grad_()`.",
             lambda t: form_only(t, judge.changed_input),
         ),
         TrialSign(
@@ -254,8 +254,7 @@ def keeping_signs(function: str) -> tuple[TrialSign, ...]:
         ),
         TrialSign(
             "leaves_range",
-            f"Your `{function}` changes the images after the last step, so that they leave [0, 1] or the budget. "
-            "Return what the step returned.",
+            f"Your `{function}` returns images outside [0, 1] or outside the budget. Return what the step returned.",
             lambda t: form_only(t, lambda x: "" if x.unusable else judge.leaves_budget(x)),
         ),
     )

@@ -168,8 +168,9 @@ register_trial_signs(
     ),
     TrialSign(
         "int_only",
-        "Your attack works for class_id as an int and fails for tensors. class_id may be an int, a 0-d tensor, or a "
-        "tensor with one class for each image: `torch.as_tensor(class_id).expand(len(x))` turns all three into one.",
+        "Your attack works for class_id as an int and stops with an error for a tensor. class_id may be an int, a 0-d "
+        "tensor, or a tensor with one class for each image: `torch.as_tensor(class_id).expand(len(x))` turns all three "
+        "into one.",
         raises_on_tensors,
     ),
     TrialSign(
@@ -257,8 +258,8 @@ register_trial_signs(
     ),
     TrialSign(
         "sum_or_mean",
-        "You follow the sum or the mean of the features, where positive and negative ones cancel. The L2 norm is the "
-        "root of the sum of their squares.",
+        "You follow the sum or the mean of the features, where positive and negative ones cancel. In a norm, nothing "
+        "cancels.",
         lambda t: follows("sum")(t) or follows("sum", sign=-1.0)(t),
     ),
     TrialSign(
@@ -349,8 +350,8 @@ register_trial_signs(
     ),
     TrialSign(
         "differences_cancel",
-        "You add up signed differences of the features, so that positive and negative ones cancel. Square them first: "
-        "the L2 norm is the root of the sum of the squares.",
+        "You add up signed differences of the features, so that positive and negative ones cancel. In a distance, "
+        "nothing cancels.",
         along(lambda features, target: torch.ones_like(features)),
     ),
     TrialSign(
