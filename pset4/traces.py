@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import textwrap
 import traceback
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 WIDTH = 92
 _PACKAGE = str(Path(__file__).parent)
 _LIBRARIES = str(Path(traceback.__file__).parent)
@@ -38,3 +42,24 @@ class ShortTrace(Exception):
             line for paragraph in paragraphs for line in textwrap.wrap(paragraph, WIDTH, break_on_hyphens=False) or [""]
         ]
         return [f"{type(self).__name__}: {lines[0]}", *lines[1:]]
+
+
+class CodeStopped(ShortTrace):
+    """A student's function raised an error where it was called for a figure or a table."""
+
+
+def stops_shortly(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Says in two lines where a student's code stopped that `function` calls; its own errors are raised as they are."""
+
+    @wraps(function)
+    def call(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
+        try:
+            return function(*arguments, **options)
+        except Exception as error:
+            at = last_line(error)
+            if not at:
+                raise
+            text = f"`{function.__name__}` shows nothing: your code stops in {at}\n{type(error).__name__}: {error}"
+            raise CodeStopped(text) from None
+
+    return call

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pset4.images import round_to_8_bits
 from pset4.steps import L2Step
+from pset4.traces import stops_shortly
 
 Attack = Callable[..., Tensor]
 BATCH = 8  # images that are classified at once: small enough for a laptop
@@ -68,6 +69,7 @@ class Path:
         return int(torch.where(fooled, self.l2, torch.inf).argmin())
 
 
+@stops_shortly
 def follow(
     attack: Attack, model: Callable[[Tensor], Tensor], x: Tensor, class_id: int, step: L2Step, *, n_iter: int
 ) -> Path:
