@@ -84,11 +84,12 @@ class Experiment:
                 self.inquiry.fail(name, f"{where}: {reason.rstrip('.')}." if self.inquiry.public else reason)
                 return
 
-    def finish(self, too_weak: Judge) -> None:
+    def finish(self, too_weak: Judge, value: str) -> None:
         """Judges what every attack keeps, on the trials that returned, and reads the misconception from all.
 
         Args:
             too_weak: Whether a trial without `n_iter` reached less than 200 steps do.
+            value: The property that says whether the attack works with `n_iter`; else nothing is to be learnt without.
         """
         answered = [label for label, trial in self.kept.items() if not trial.outcome.error]
         idle = (
@@ -101,7 +102,8 @@ class Experiment:
         self.note(MOVES, trials.leaves_budget, stepping)
         self.note(COUNTS, trials.too_many_steps, self.kept)
         self.note(COUNTS, lambda trial: trial.outcome.error and trial.unusable, ["default"])
-        self.note(COUNTS, too_weak, ["default"], "Called without n_iter")
+        if self.inquiry.holds(value):
+            self.note(COUNTS, too_weak, ["default"], "Called without n_iter")
         self.note(COPY, trials.not_a_copy, ["copy"])
         self.note(UNCHANGED, trials.changed_input, self.kept)
         self.note(FORM, trials.wrong_form, answered)
@@ -121,7 +123,7 @@ def judge_attack(experiment: Experiment) -> None:
     note(CERTAIN, trials.misses_target, ["certain"], "On a network that is certain")
     note(TOWARDS, lambda trial: leaves_direction(trial, abs), ["single", "double"])
     note(SIGN, lambda trial: leaves_direction(trial, float), ["single", "double"])
-    experiment.finish(trials.never_fools)
+    experiment.finish(trials.never_fools, REACHES)
 
 
 def leaves_direction(trial: Trial, sign: Callable[[float], float]) -> str:
@@ -160,7 +162,7 @@ def judge_layer_norm(experiment: Experiment, possible: Possible) -> None:
         return grows_too_little(trial, possible(trial), public=experiment.inquiry.public)
 
     experiment.note(GROWS, judge, ["deep", "deep double"])
-    experiment.finish(judge)
+    experiment.finish(judge, GROWS)
 
 
 def not_along_norm(trial: Trial) -> str:
@@ -200,7 +202,7 @@ def judge_inversion(experiment: Experiment, possible: Possible) -> None:
 
     experiment.note(CLOSE, judge, ["single", "double"])
     experiment.note(EACH, judge, ["batch"], THREE)
-    experiment.finish(judge)
+    experiment.finish(judge, CLOSE)
 
 
 def stays_away(trial: Trial, possible: Tensor, *, public: bool) -> str:
