@@ -32,6 +32,12 @@ def last_line(error: BaseException, files: Collection[str] | None = None) -> str
     return f"line {frames[-1].lineno}: `{frames[-1].line}`" if frames else ""
 
 
+def in_short(effect: str, error: BaseException) -> str:
+    """What came of an error, the line of the student's code that raised it, if one did, and what it says."""
+    at, what = last_line(error), f"{type(error).__name__}: {error}"
+    return f"{effect}: your code stops in {at}\n{what}" if at else f"{effect}. {what}"
+
+
 class ShortTrace(Exception):
     """An error whose message says all: notebooks show it alone, since a stack through our code would hide it."""
 
@@ -56,10 +62,8 @@ def stops_shortly(function: Callable[Parameters, Result]) -> Callable[Parameters
         try:
             return function(*arguments, **options)
         except Exception as error:
-            at = last_line(error)
-            if not at:
+            if not last_line(error):
                 raise
-            text = f"`{function.__name__}` shows nothing: your code stops in {at}\n{type(error).__name__}: {error}"
-            raise CodeStopped(text) from None
+            raise CodeStopped(in_short(f"`{function.__name__}` shows nothing", error)) from None
 
     return call

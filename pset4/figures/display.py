@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pset4.traces import ShortTrace, last_line
+from pset4.traces import ShortTrace, in_short
 
 Parameters = ParamSpec("Parameters")
 
@@ -46,12 +46,6 @@ class NoFigure(ShortTrace):
     """A figure could not be drawn; most often a function that it calls is not right yet."""
 
 
-def _why(name: str, error: Exception) -> str:
-    at = last_line(error)
-    what = f"{type(error).__name__}: {error}"
-    return f"`{name}` draws nothing: your code stops in {at}\n{what}" if at else f"`{name}` draws nothing. {what}"
-
-
 def shown(draw: Callable[Parameters, Figure]) -> Callable[Parameters, None]:
     """The function that displays in the notebook, as a PNG with a text alternative, what `draw` draws."""
 
@@ -62,7 +56,7 @@ def shown(draw: Callable[Parameters, Figure]) -> Callable[Parameters, None]:
         try:
             figure, buffer = draw(*arguments, **options), io.BytesIO()
         except Exception as error:
-            raise NoFigure(_why(show.__name__, error)) from None
+            raise NoFigure(in_short(f"`{show.__name__}` draws nothing", error)) from None
         figure.savefig(buffer, format="png", dpi=100)
         display(Image(data=buffer.getvalue(), alt=str(figure.get_label())))
 

@@ -258,10 +258,7 @@ def judge_photo(
     for held, prop in ((photo.success, success), (photo.closer, closer), (photo.in_budget, within)):
         if prop and (outcome.error or not held):
             inquiry.fail(prop, f"{reason}." if inquiry.public else reason)
-    if outcome.error:
-        text = f"The notebook does not set `{name}`. Keep what your function returns under this name."
-        inquiry.diagnose("missing", text)
-    elif not photo.success and (sign := read_photo(inquiry.exercise, photo, outcome.value, original)):
+    if not photo.success and (sign := read_photo(inquiry.exercise, photo, outcome.value, original)):
         inquiry.diagnose(sign.name, sign.explanation)
     return photo
 

@@ -69,20 +69,27 @@ def vector_jacobian(function: Callable[[Tensor], Tensor], at: Tensor, grad_out: 
     return gradient
 
 
-def shares_ties(shares: Tensor, x_in: Tensor, window: slice = slice(None), *, tolerance: float = 1e-4) -> bool:
-    """Whether a window's shares are >= 0, sit on its maxima and sum to 1: any such rule for ties is right.
+def wrong_shares(shares: Tensor, x_in: Tensor, window: slice = slice(None), *, tolerance: float = 1e-4) -> str:
+    """What is wrong with a window's shares, or "": any rule for ties is right whose shares are >= 0, sit on the
+    window's maxima and sum to 1.
 
     Args:
         shares: What each input gets for a gradient of 1 on this window, (N,).
         x_in: (N,).
         window: The window's inputs.
         tolerance: Of each of the three conditions.
+
+    Returns:
+        "negative_share", "shares_do_not_sum_to_one", "share_for_others" or "".
     """
     maxima = torch.zeros(len(x_in), dtype=torch.bool)
     maxima[window] = (x_in[window] == x_in[window].max()).cpu()
     shares = shares.detach().cpu().double()
-    elsewhere = float(shares.masked_fill(maxima, 0).abs().max())
-    return elsewhere <= tolerance and float(shares.min()) >= -tolerance and abs(float(shares.sum()) - 1) <= tolerance
+    if not float(shares.min()) >= -tolerance:
+        return "negative_share"
+    if not abs(float(shares.sum()) - 1) <= tolerance:
+        return "shares_do_not_sum_to_one"
+    return "" if float(shares.masked_fill(maxima, 0).abs().max()) <= tolerance else "share_for_others"
 
 
 # A table would give the formula away no more than the exercise does: it asks for it right before.
