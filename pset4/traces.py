@@ -1,19 +1,30 @@
-"""Where in a student's code an error was raised, without the stack of ours round it."""
+"""Where in a student's code an error was raised, without the stack of ours round it, and what is still open."""
 
 from __future__ import annotations
 
 import textwrap
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 WIDTH = 92
 _PACKAGE = str(Path(__file__).parent)
 _LIBRARIES = str(Path(traceback.__file__).parent)
+
+
+class NotAnswered(NotImplementedError):
+    """An exercise is still open: its function or variable is the one that the notebook came with."""
+
+
+def is_open(value: Any) -> bool:
+    """Whether a variable still holds the `...` that the notebook came with, itself or as an entry of a collection."""
+    if isinstance(value, Mapping):
+        return any(entry is Ellipsis for entry in value.values())
+    return value is Ellipsis or (isinstance(value, list | tuple) and any(entry is Ellipsis for entry in value))
 
 
 def last_line(error: BaseException, files: Collection[str] | None = None) -> str:

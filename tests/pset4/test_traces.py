@@ -11,7 +11,7 @@ from pset4.figures.gradients import library_conv1d, three_ways
 from pset4.figures.paths import follow
 from pset4.figures.signals import show_convolution
 from pset4.steps import L2Step
-from pset4.traces import CodeStopped, ShortTrace
+from pset4.traces import CodeStopped, NotAnswered, ShortTrace, is_open
 
 
 def conv1d(x_in, kernel):
@@ -58,3 +58,17 @@ def test_errors_of_the_course_itself_are_raised_as_they_are() -> None:
 def test_a_check_names_the_line() -> None:
     with pytest.raises(CheckFailed, match=r"It comes from line \d+: `return x_in\[100\]`"):
         p1a_conv1d(conv1d)
+
+
+@pytest.mark.parametrize("value", [..., {76: ...}, [1, ...], (..., 0.5)])
+def test_what_the_notebook_came_with_is_open(value: object) -> None:
+    assert is_open(value)
+
+
+@pytest.mark.parametrize("value", [None, 0, "", {}, {...: 1}, [], [[...]], torch.zeros(2), [torch.zeros(2)], conv1d])
+def test_everything_else_is_an_answer(value: object) -> None:
+    assert not is_open(value)
+
+
+def test_what_is_not_answered_is_not_implemented() -> None:
+    assert issubclass(NotAnswered, NotImplementedError)
