@@ -14,8 +14,8 @@ from checkpoint_files import madrylab_checkpoint, save_with_dill
 from loopback import QUICK, Page, Server, Shelf, loopback_server, use_shelf
 from torch import nn
 
-from pset4 import command_line as cli
 from pset4.command_line import main
+from pset4.commands import doctor, fetch
 from pset4.files.manifest import load_manifest
 
 
@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def shelf(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """All five files of the course, as small ones on the server."""
-    monkeypatch.setattr(cli, "PATIENCE", QUICK)
+    monkeypatch.setattr(fetch, "PATIENCE", QUICK)
     shelf = Shelf(tmp_path)
     shelf.mirror.mkdir()
     checkpoint = save_with_dill(madrylab_checkpoint(nn.Linear(2, 2)), tmp_path / "net.ckpt", zipped=True).read_bytes()
@@ -143,7 +143,7 @@ def test_doctor_fails_when_there_is_no_network_to_work_with(
 ) -> None:
     if with_files:
         run(capsys, "fetch")
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     status, text = run(capsys, "doctor")
     assert status == expected_status
     assert text.splitlines()[-1] == "Next: pip install 'pset4[embedded]'"
