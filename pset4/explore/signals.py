@@ -1,0 +1,105 @@
+"""Explorers of problem 1: convolution and max pooling, one output at a time, by the student's own function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pset4.explore.explorer import Answer, Control, Explorer, State, show
+from pset4.figures.signals import draw_convolution
+
+Convolution = Callable[[Tensor, Tensor], Tensor]
+
+
+def convolution(
+    conv1d: Convolution,
+    *,
+    x_in: Sequence[float] = (1, 3, 2, 0, -1, 2),
+    kernel: Sequence[float] = (1, 2, -1),
+    n: int = 2,
+) -> None:
+    """Shows how one output of a convolution comes about, while you drag the signal, the kernel and the output.
+
+    Weights are measured, not assumed: `conv1d` itself is asked what it makes of signals with a single 1.
+
+    Args:
+        conv1d: Your function: (N,), (k,) -> (N,).
+        x_in: The signal to begin with, values in -3..3.
+        kernel: The kernel to begin with, an odd number of values in -3..3.
+        n: The output to look at, in 0..N-1.
+    """
+    state = {"x_in": [float(v) for v in x_in], "kernel": [float(v) for v in kernel], "n": n, "correlation": False}
+    controls = [
+        Control("x_in", "values", "x_in", min=-3, max=3, step=0.5),
+        Control("kernel", "values", "kernel", min=-3, max=3, step=0.5),
+        Control("n", "slider", "output n", max=len(x_in) - 1, framed=True),
+        Control("correlation", "switch", "show the cross-correlation as circles", framed=True),
+    ]
+    positions = [{**state, "n": m, "correlation": beside} for m in range(len(x_in)) for beside in (False, True)]
+    explorer = Explorer(
+        "convolution",
+        "Drag the kernel, the signal, or the output n",
+        controls,
+        state,
+        lambda asked: _one_output(conv1d, asked),
+        lambda: draw_convolution(conv1d, x_in, kernel, n=n),
+        frames=positions,
+    )
+    show(explorer, function="explore.convolution")
+
+
+def _one_output(conv1d: Convolution, state: State) -> Answer:
+    signal, taps, n = _tensor(state["x_in"]), _tensor(state["kernel"]), int(state["n"])
+    reach = len(taps) // 2
+    padded = F.pad(signal, (reach, reach))
+    output = _checked(conv1d(signal.clone(), taps.clone()), len(signal))
+    weights = torch.stack(
+        [_checked(conv1d(unit, taps.clone()), len(padded))[n + reach] for unit in torch.eye(len(padded)).double()]
+    )
+    products = weights * padded
+    correlation = F.conv1d(signal[None, None], taps[None, None], padding=reach)[0, 0] if state["correlation"] else None
+    largest = max(
+        float(output.abs().nan_to_num(0).max()), 0.0 if correlation is None else float(correlation.abs().max())
+    )
+    terms = [f"{_short(w)}·{_short(x)}" for w, x in zip(weights.tolist(), padded.tolist(), strict=True) if w != 0]
+    return {
+        "output": output,
+        "weights": weights,
+        "products": products,
+        "names": _entries(conv1d, len(taps), len(padded), n + reach),
+        "correlation": correlation,
+        "scale": 4.5 / max(largest, 4.5),
+        "words": f"x_out[{n}] = {_short(float(output[n]))}; the products: {' + '.join(terms) or 'none'}"
+        f" = {_short(float(products.sum()))}",
+    }
+
+
+def _entries(conv1d: Convolution, k: int, length: int, n: int) -> list[str]:
+    """Which kernel entry each input meets in output n, by name; "" where none or more than one."""
+    kernels = torch.eye(k).double()
+    met = torch.stack(
+        [
+            torch.stack([_checked(conv1d(unit, taps.clone()), length)[n] for taps in kernels])
+            for unit in torch.eye(length).double()
+        ]
+    )
+    return [f"W[{int(row.argmax()) - k // 2}]" if int((row != 0).sum()) == 1 else "" for row in met]
+
+
+def _checked(output: Any, length: int) -> Tensor:
+    if not isinstance(output, Tensor) or output.shape != (length,):
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"`conv1d` was given {length} numbers and must return a tensor of as many, not {shape}")
+    return output.detach().double().cpu()
+
+
+def _tensor(values: Sequence[float]) -> Tensor:
+    return torch.tensor([float(value) for value in values], dtype=torch.float64)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
