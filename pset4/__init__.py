@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pset4.device import seed_everything as seed_everything
     from pset4.images import load_corgi as load_corgi
     from pset4.images import round_to_8_bits as round_to_8_bits
+    from pset4.images import save_image as save_image
     from pset4.networks.imagenet import class_name as class_name
     from pset4.networks.network import load_model as load_model
     from pset4.settings import n_iter as n_iter
@@ -26,6 +27,7 @@ _HOMES = {
     "seed_everything": "device",
     "load_corgi": "images",
     "round_to_8_bits": "images",
+    "save_image": "images",
     "class_name": "networks.imagenet",
     "load_model": "networks.network",
     "n_iter": "settings",

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+NETWORKS = ("standard", "robust", "random", "standard_twin")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command.
@@ -29,6 +31,13 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("names", nargs="*", metavar="NAME", help="files of the manifest; all of them by default")
 
     commands.add_parser("doctor", help="say what is there, what is missing, and what to type next")
+
+    verify = commands.add_parser("verify", help="judge an attack that you saved, as the exam does")
+    verify.add_argument("picture", help="the file that save_image wrote")
+    verify.add_argument("--target", type=int, required=True, help="class that it should be taken for (tarantula: 76)")
+    verify.add_argument("--network", choices=NETWORKS, default="standard", help="network that it should fool")
+    verify.add_argument("--original", metavar="FILE", help="photo that was attacked; the course's by default")
+    verify.add_argument("--eps", type=float, help="budget in the L2 norm; 3 by default, 30 for robust networks")
 
     return parser
 

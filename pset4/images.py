@@ -128,6 +128,50 @@ def round_to_8_bits(image: Tensor) -> Tensor:
     return (image.clamp(0, 1) * 255).round() / 255
 
 
+def save_image(image: Tensor, path: str | Path) -> None:
+    """Saves an image as a PNG file, which loses nothing but what rounding to 8 bits takes, and prints the path.
+
+    `pset4 verify PATH --target CLASS` judges what was saved.
+
+    Args:
+        image: (1, 3, H, W) or (3, H, W), floating point, pixels in [0, 1].
+        path: Where it goes; the name ends in `.png`.
+
+    Raises:
+        ValueError: If it is not one image of that form, or another kind of file is asked for.
+        OSError: If the file cannot be written.
+
+    Example:
+        >>> save_image(adversarial_tarantula, "tarantula.png")  # doctest: +SKIP
+        tarantula.png
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(
+            f"{str(path)!r} does not end in .png; other kinds of files, as JPEG, change the pixels. "
+            f"Try {path.with_suffix('.png').name!r}"
+        )
+    pixels = round_to_8_bits(_one_image(image.detach().cpu())) * 255  # (3, H, W)
+    Image.fromarray(pixels.round().permute(1, 2, 0).to(torch.uint8).numpy()).save(path)
+    print(path)
+
+
+def _one_image(image: Tensor) -> Tensor:
+    """The image without its batch dimension, (3, H, W)."""
+    if image.dim() not in {3, 4} or image.shape[-3] != 3 or not image.numel() or (image.dim() == 4 and len(image) != 1):
+        raise ValueError(
+            f"image must be one image, (1, 3, H, W) or (3, H, W), not a tensor of shape {tuple(image.shape)}; "
+            "of a batch, save one after the other: images[0], images[1], ..."
+        )
+    lowest, highest = image.aminmax()
+    # Negated, so that NaN is refused, too.
+    if not image.is_floating_point() or not bool((lowest >= -1e-3) & (highest <= 1 + 1e-3)):
+        raise ValueError(
+            f"image must hold pixels in [0, 1], floating point, not {image.dtype} from {lowest:.3g} to {highest:.3g}"
+        )
+    return image.reshape(image.shape[-3:])
+
+
 def load_photo(name: str | Path, device: torch.device | str | None = None) -> Tensor:
     """A photo in the size and the 8-bit precision that the notebooks use.
 
