@@ -65,7 +65,7 @@ def _one_output(conv1d: Convolution, state: State) -> Answer:
     largest = max(
         float(output.abs().nan_to_num(0).max()), 0.0 if correlation is None else float(correlation.abs().max())
     )
-    terms = [f"{_short(w)}·{_short(x)}" for w, x in zip(weights.tolist(), padded.tolist(), strict=True) if w != 0]
+    terms = [f"{_short(w)}·{_factor(x)}" for w, x in zip(weights.tolist(), padded.tolist(), strict=True) if w != 0]
     return {
         "output": output,
         "weights": weights,
@@ -99,6 +99,10 @@ def _checked(output: Any, length: int) -> Tensor:
 
 def _tensor(values: Sequence[float]) -> Tensor:
     return torch.tensor([float(value) for value in values], dtype=torch.float64)
+
+
+def _factor(value: float) -> str:
+    return f"({_short(value)})" if value < 0 else _short(value)
 
 
 def _short(value: float) -> str:

@@ -38,7 +38,7 @@
     positions.map((j) => h("text", { x: x(j), y: top.x_in + 56, ...middle, "font-weight": near(j) ? 700 : 400 }, inside(j) ? number(x_in[j]) : "0")),
     name(width < 500 ? "weight" : "times weight", top.weights),
     positions.map((j, i) => (near(j) || answer.weights[i] !== 0) && cell(number(answer.weights[i]), j, top.weights, true)),
-    positions.map((j, i) => answer.names[i] && h("text", { x: x(j), y: top.weights - 19, ...middle, class: "pset4-faint", "font-size": 11 }, answer.names[i])),
+    positions.map((j, i) => answer.names[i] && column >= 36 && h("text", { x: x(j), y: top.weights - 19, ...middle, class: "pset4-faint", "font-size": 11 }, answer.names[i].replace("-", "−"))),
     name("product", top.products),
     positions.map((j, i) => (near(j) || answer.weights[i] !== 0) && cell(number(answer.products[i]), j, top.products, false)),
     name("x_out", top.out + 4), zero(top.out, left, x(N + reach) - column / 2),
