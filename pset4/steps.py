@@ -25,12 +25,12 @@ def l2_norms(images: Tensor) -> Tensor:
     return norms.view(-1, *[1] * (images.dim() - 1))
 
 
-def _unit(direction: Tensor) -> Tensor:
-    """Each image's direction at length 1; a zero direction stays zero."""
+def _unit(direction: Tensor, largest: Tensor) -> Tensor:
+    """Each image's direction at length 1; a zero direction stays zero. `largest` holds each one's largest entry."""
     # The largest entry goes first: a saturated softmax has gradients whose norm float32 cannot divide by.
-    largest = direction.abs().amax(dim=(1, 2, 3), keepdim=True)
     scaled = direction / torch.where(largest > 0, largest, 1)
-    return scaled / l2_norms(scaled).clamp_min(1)
+    norms = scaled.flatten(1).norm(dim=1).view_as(largest)
+    return scaled / norms.clamp_min(1)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,9 @@ class L2Step:
         if not bool(torch.isfinite(direction).all()):
             raise ValueError("direction holds NaN or infinity; look at the loss that it is the gradient of")
         with torch.no_grad():
-            moved = self._project(x + self.step_size * _unit(direction)).clamp(0, 1)
-            return torch.where(l2_norms(direction) > 0, moved, x).detach()
+            largest = direction.abs().amax(dim=(1, 2, 3), keepdim=True)
+            moved = self._project(x + self.step_size * _unit(direction, largest)).clamp(0, 1)
+            return torch.where(largest > 0, moved, x).detach()
 
     def _project(self, x: Tensor) -> Tensor:
         offset = x - self.original

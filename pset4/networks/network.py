@@ -15,9 +15,10 @@ from pset4.device import best_device
 from pset4.files.assets import AssetUnavailableError, fetch
 from pset4.networks.checkpoints import CheckpointError, read_madrylab, read_torchvision
 from pset4.networks.efficientnet import load_efficientnet_lite0
+from pset4.networks.folding import folded
 from pset4.networks.imagenet import N_CLASSES, check_class_id, class_name
 from pset4.networks.relatives import nearest_relative
-from pset4.networks.small_resnet import ANIMAL_CLASSES, SIDE, load_small_resnet, resize
+from pset4.networks.small_resnet import ANIMAL_CLASSES, SIDE, PreActivationBlock, load_small_resnet, resize
 from pset4.settings import data_folder
 
 NetworkName = Literal["random", "standard", "robust", "standard_twin"]
@@ -314,6 +315,9 @@ def small_network(name: Literal["robust", "standard_twin"]) -> Network:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; it comes with the course: install it again")
     small = load_small_resnet(path)
+    for block in small.modules():
+        if isinstance(block, PreActivationBlock) and isinstance(block.norm2, nn.BatchNorm2d):
+            block.conv1, block.norm2 = folded(block.conv1, block.norm2), nn.Identity()
     return Network(
         name=name,
         description=description,
