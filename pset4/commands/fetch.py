@@ -47,4 +47,7 @@ def _fetch_one(asset: Asset) -> bool:
 
 def file_size(n_bytes: int) -> str:
     """Bytes as a reader likes them."""
-    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e5 else f"{n_bytes / 1e3:.0f} kB"
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if n_bytes >= unit / 10:
+            return f"{n_bytes / unit:.1f} {name}"
+    return f"{n_bytes / 1e3:.0f} kB"
