@@ -381,6 +381,13 @@ def exported(cell: Any) -> str:
     return str(HTMLExporter(config=c, template_name="classic").from_notebook_node(new_notebook(cells=[cell]))[0])
 
 
+@pytest.mark.parametrize("mime", ["png", "jpeg"])
+def test_figures_stay_with_their_text_alternatives(mime: str) -> None:
+    figure = new_output("display_data", {f"image/{mime}": DOT}, metadata={f"image/{mime}": {"alt": "a dog's <face>"}})
+    page = exported(new_code_cell("show()", outputs=[figure]))
+    assert 'alt="a dog\'s &lt;face&gt;"' in page or 'alt="a dog&#39;s &lt;face&gt;"' in page
+
+
 @pytest.mark.parametrize("mime", ["png", "jpeg", "gif"])
 def test_pictures_stay_with_their_descriptions(mime: str) -> None:
     source = f"![a dog](data:image/{mime};base64,{DOT}) ![a *cat*](attachment:my%20pic.png)"

@@ -439,6 +439,27 @@ def test_scripts_and_html_are_not_stored() -> None:
     assert [output["data"] for output in collector.take()] == [{"text/plain": "shown"}]
 
 
+PIXEL = "iVBORw0KGgo="  # a PNG's first bytes
+
+
+@pytest.mark.parametrize(
+    ("metadata", "stored"),
+    [
+        ({"image/png": {"alt": "a dog"}}, {"image/png": {"alt": "a dog"}}),
+        ({"image/png": {"alt": "x" * 5_000}}, {"image/png": {"alt": "x" * 2_000}}),
+        ({"image/png": {"alt": "a\x00b", "width": 10**9}, "text/html": {"alt": "no"}}, {"image/png": {"alt": "ab"}}),
+        ({"image/png": {"alt": ["no"]}}, {}),
+        ({"image/png": "no"}, {}),
+        (["no"], {}),
+    ],
+)
+def test_of_a_picture_s_metadata_its_text_alternative_is_stored(metadata: Any, stored: dict[str, Any]) -> None:
+    collector = Collector(Limits())
+    collector.start_cell()
+    collector.add({"output_type": "display_data", "data": {"image/png": PIXEL}, "metadata": metadata})
+    assert [output["metadata"] for output in collector.take()] == [stored]
+
+
 outputs = st.fixed_dictionaries(
     {},
     optional={
@@ -451,6 +472,7 @@ outputs = st.fixed_dictionaries(
         "evalue": st.text(max_size=3_000) | forms,
         "traceback": st.lists(st.text(max_size=300), max_size=30) | forms,
         "execution_count": forms,
+        "metadata": forms,
     },
 )
 

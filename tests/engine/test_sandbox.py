@@ -141,6 +141,13 @@ def test_figures_arrive_as_images(session: Session) -> None:
     assert shown == ["text/plain", "image/png"]
 
 
+@pytest.mark.parametrize("last", ["display(picture)", "picture"])
+def test_a_picture_keeps_its_text_alternative(last: str, session: Session) -> None:
+    make = "from IPython.display import Image\nimport base64\ndata = base64.b64decode('iVBORw0KGgo=')"
+    result = session.run_cell(f"{make}\npicture = Image(data, format='png', alt='a dog')\n{last}")
+    assert [output["metadata"] for output in result.outputs] == [{"image/png": {"alt": "a dog"}}]
+
+
 def test_a_large_figure_is_kept_as_it_was_drawn(warm: Warm) -> None:
     noise = "plt.figure(figsize=(12, 8)); plt.imshow(np.random.rand(800, 1200, 3)); plt.show()"
     with open_session(warm=warm) as session:

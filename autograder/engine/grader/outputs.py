@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import Any
 
-from autograder.engine.wire.limits import Limits
+from autograder.engine.wire.limits import MAX_ALT, Limits
 
 IMAGES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 MAX_LINES = 400
@@ -60,7 +60,7 @@ class Collector:
         if kind == "stream":
             self._add_text(output.get("name"), output.get("text"))
         elif kind in ("display_data", "execute_result"):
-            self._add_display(kind, output.get("data"), output.get("execution_count"))
+            self._add_display(kind, output)
         elif kind == "error":
             self._add_error(output)
 
@@ -84,16 +84,19 @@ class Collector:
         else:
             self._outputs.append(_stream(name, kept))
 
-    def _add_display(self, kind: str, data: Any, count: Any) -> None:
+    def _add_display(self, kind: str, told: dict[str, Any]) -> None:
+        data, count = told.get("data"), told.get("execution_count")
         kept = {k: v for k, v in data.items() if _is_display(k, v)} if type(data) is dict else {}
         if "text/plain" in kept:
             kept["text/plain"] = clean(kept["text/plain"])
+        metadata = _descriptions(kept, told.get("metadata"))
         size = 200 + sum(_stored_size(text) for text in kept.values())
+        size += sum(_stored_size(about["alt"]) for about in metadata.values())
         if not kept or size > self._cell_left:
             self.cut |= bool(kept)
             return
         self._spend(size)
-        output: dict[str, Any] = {"output_type": kind, "data": kept, "metadata": {}}
+        output: dict[str, Any] = {"output_type": kind, "data": kept, "metadata": metadata}
         if kind == "execute_result":
             output["execution_count"] = count if type(count) is int and 0 <= count < 10**6 else None
         self._outputs.append(output)
@@ -130,6 +133,13 @@ def clean(text: str) -> str:
     """Text without the control characters that no notebook needs; tabs, newlines and colours stay."""
     text = re.sub(r"[\x00-\x08\x0b-\x0c\x0e-\x1a\x1c-\x1f\x7f]", "", text)
     return text.encode("utf-8", "replace").decode()
+
+
+def _descriptions(kept: dict[str, str], metadata: Any) -> dict[str, dict[str, str]]:
+    """The text alternatives of the pictures that are kept."""
+    about = metadata if type(metadata) is dict else {}
+    found = {kind: about[kind].get("alt") for kind in kept if kind in IMAGES and type(about.get(kind)) is dict}
+    return {kind: {"alt": clean(alt)[:MAX_ALT]} for kind, alt in found.items() if type(alt) is str}
 
 
 def _stream(name: str, text: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from traitlets.config import Config
 from autograder.engine.inside.magics import HeadlessShell, show_figures, stay_inline
 from autograder.engine.wire.channel import Channel
 from autograder.engine.wire.inventory import IN_USE, inventory, modules, packages_in
+from autograder.engine.wire.limits import MAX_ALT
 from autograder.engine.wire.protocol import MAX_STRING, ProtocolError, encode
 from pset4.checks.calling.local import LocalStudent
 from pset4.checks.calling.outcome import CallOptions, Outcome
@@ -164,6 +165,13 @@ def _bundle(data: dict[str, Any]) -> tuple[dict[str, str], int]:
     return kept, sum(len(text) for text in kept.values())
 
 
+def _descriptions(data: dict[str, str], metadata: Any) -> dict[str, dict[str, str]]:
+    """What stands in the place of a picture for who cannot see it, as notebooks store it."""
+    about = metadata if isinstance(metadata, dict) else {}
+    found = {kind: about[kind].get("alt") for kind in data if isinstance(about.get(kind), dict)}
+    return {kind: {"alt": alt[:MAX_ALT]} for kind, alt in found.items() if isinstance(alt, str)}
+
+
 class _Hook(DisplayHook):  # type: ignore[misc]
     capture: Capture
 
@@ -181,8 +189,8 @@ class _Hook(DisplayHook):  # type: ignore[misc]
 
     def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
         data, size = _bundle(format_dict)
-        count = self.prompt_count
-        self.capture.show({"output_type": "execute_result", "execution_count": count, "data": data}, size)
+        result = {"output_type": "execute_result", "execution_count": self.prompt_count, "data": data}
+        self.capture.show({**result, "metadata": _descriptions(data, md_dict)}, size)
 
     def finish_displayhook(self) -> None:
         pass
@@ -194,7 +202,8 @@ class _Publisher(DisplayPublisher):  # type: ignore[misc]
     def publish(self, data: dict[str, Any], metadata: Any = None, **_more: Any) -> None:
         kept, size = _bundle(data)
         if kept:
-            self.capture.show({"output_type": "display_data", "data": kept}, size)
+            metadata = _descriptions(kept, metadata)
+            self.capture.show({"output_type": "display_data", "data": kept, "metadata": metadata}, size)
 
     def clear_output(self, wait: bool = False) -> None:
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MEGABYTE = 1_000_000
+MAX_ALT = 2_000  # characters of a picture's text alternative
 
 
 @dataclass(frozen=True, kw_only=True)
