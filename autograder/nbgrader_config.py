@@ -7,7 +7,6 @@ from nbgrader.preprocessors import (
     ClearHiddenTests,
     ClearMarkScheme,
     ClearOutput,
-    ClearSolutions,
     ComputeChecksums,
     Execute,
     IgnorePattern,
@@ -20,7 +19,13 @@ from nbgrader.preprocessors import (
 )
 
 from autograder.commands.export import CourseExport
-from autograder.course.preprocessors import FillCourseAddress, ForgiveStderr, RefuseDisagreements, SetExamSeed
+from autograder.course.preprocessors import (
+    FillCourseAddress,
+    ForgiveStderr,
+    OpenExercises,
+    RefuseDisagreements,
+    SetExamSeed,
+)
 from autograder.engine.grader.plugs import use_safe_pages, use_two_processes
 from pset4.settings import load_settings
 
@@ -36,7 +41,7 @@ c.GenerateAssignment.preprocessors = [
     IncludeHeaderFooter,
     InstantiateTests,
     LockCells,
-    ClearSolutions,
+    OpenExercises,
     ClearOutput,
     CheckCellMetadata,
     ComputeChecksums,
@@ -46,8 +51,7 @@ c.GenerateAssignment.preprocessors = [
     ComputeChecksums,
     CheckCellMetadata,
 ]
-c.ClearSolutions.code_stub = {"python": '# Your code here.\nraise NotImplementedError("this exercise is still open")'}
-c.ClearSolutions.text_stub = "*Your answer here.*"
+c.OpenExercises.text_stub = "*Your answer here.*"
 
 # --- grading
 c.OverwriteCells.add_missing_cells = True

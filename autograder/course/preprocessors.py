@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
 from nbgrader.converters import GenerateAssignment
-from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.preprocessors import ClearSolutions, NbGraderPreprocessor
+from traitlets import Unicode
 
+from autograder.course.address import course_repository
 from autograder.course.agreement import Disagreement, disagreements, refuse_notebooks
+from autograder.course.cells import grade_id
 from autograder.course.seeds import exam_seed
-from pset4.settings import Settings, load_settings
+from pset4.settings import load_settings
 
 Resources = dict[str, Any]
 
 
-def fill_address(source: str, settings: Settings) -> str:
+def fill_address(source: str, repository: str, branch: str) -> str:
     """Puts the course's GitHub address where a source notebook leaves room for it."""
-    return source.replace("{{ course_repository }}", settings.repository).replace(
-        "{{ course_branch }}", settings.branch
-    )
+    return source.replace("{{ course_repository }}", repository).replace("{{ course_branch }}", branch)
 
 
 class RefuseDisagreements(NbGraderPreprocessor):  # type: ignore[misc]
@@ -57,14 +59,40 @@ def _sources(converter: Any) -> list[Path]:
 
 
 class FillCourseAddress(NbGraderPreprocessor):  # type: ignore[misc]
-    """On release: the Colab badge and the installation command get the course's address from `pset4.toml`."""
+    """On release: what depends on the course, its address for the Colab badge and the installation, and its wishes."""
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
-        """Fills in every cell."""
+        """Fills in every cell, and asks Colab to keep its AI features off if the settings say so."""
         settings = load_settings()
+        repository = course_repository(settings)
         for cell in nb.cells:
-            cell.source = fill_address(cell.source, settings)
+            cell.source = fill_address(cell.source, repository, settings.branch)
+        if not settings.ai_on_colab:
+            nb.metadata["colab"] = {"generative_ai_disabled": True}
         return nb, resources
+
+
+class OpenExercises(ClearSolutions):  # type: ignore[misc]
+    """On release: the solutions go, and what is left lets the whole notebook run to its end.
+
+    A function keeps its signature and raises; a variable keeps the `...` that stands above its solution, which
+    `pset4.traces.is_open` knows.
+    """
+
+    function_stub = Unicode(
+        '# Your code here.\nraise NotImplementedError("exercise {exercise} is still open")',
+        help="What replaces the solution in a function; `pset4.traces.open_exercise` reads it",
+    ).tag(config=True)
+    variable_stub = Unicode(
+        "# Put your code in the place of each `...`.", help="What replaces a solution that stands in no function"
+    ).tag(config=True)
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Resources, index: int) -> tuple[NotebookNode, Resources]:
+        """Replaces the solutions of one cell."""
+        in_function = re.search(rf"^[ \t]+.*{self.begin_solution_delimeter}", cell.source, re.MULTILINE)
+        stub = self.function_stub.format(exercise=grade_id(cell)) if in_function else self.variable_stub
+        self.code_stub = {"python": stub}
+        return super().preprocess_cell(cell, resources, index)  # type: ignore[no-any-return]
 
 
 class SetExamSeed(NbGraderPreprocessor):  # type: ignore[misc]

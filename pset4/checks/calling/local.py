@@ -19,7 +19,7 @@ from pset4.checks.calling.observe import banned_calls
 from pset4.checks.calling.outcome import USUAL_CALL, CallOptions, Opaque, Outcome
 from pset4.checks.calling.time_limit import OutOfTime, time_limit
 from pset4.checks.calling.torch_state import TorchState
-from pset4.traces import last_line
+from pset4.traces import is_open, last_line
 
 MAX_MESSAGE = 500
 MAX_ENTRIES = 50_000_000
@@ -78,9 +78,11 @@ class LocalStudent:
 
     def value(self, name: str) -> Outcome:
         """The student's variable of that name, as data."""
-        if name not in self._namespace:
+        if name not in self._namespace or self._namespace[name] is ...:  # the `...` that the notebook came with
             return Outcome(error="MissingName", message=f"the notebook does not define `{name}`")
         value = self._namespace[name]
+        if is_open(value):
+            return Outcome(error="MissingName", message=f"the notebook does not set `{name}`")
         grad = isinstance(value, Tensor) and bool(value.requires_grad)
         return Outcome(value=as_data(value), requires_grad=grad)
 
