@@ -29,7 +29,7 @@ def _unit(direction: Tensor, largest: Tensor) -> Tensor:
     """Each image's direction at length 1; a zero direction stays zero. `largest` holds each one's largest entry."""
     # The largest entry goes first: a saturated softmax has gradients whose norm float32 cannot divide by.
     scaled = direction / torch.where(largest > 0, largest, 1)
-    norms = scaled.flatten(1).norm(dim=1).view_as(largest)
+    norms: Tensor = scaled.flatten(1).norm(dim=1).view_as(largest)
     return scaled / norms.clamp_min(1)
 
 

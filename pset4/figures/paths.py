@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from pset4.figures.progress import StepWithBar, with_bar
 from pset4.images import round_to_8_bits
+from pset4.networks.imagenet import class_name
 from pset4.steps import L2Step
 from pset4.traces import stops_shortly
 
@@ -24,7 +26,7 @@ class TracedStep:
         images: The images so far, one tensor for each step.
     """
 
-    def __init__(self, step: L2Step) -> None:
+    def __init__(self, step: L2Step | StepWithBar) -> None:
         """Wraps `step`."""
         self._step = step
         self.original, self.step_size, self.eps = step.original, step.step_size, step.eps
@@ -71,7 +73,13 @@ class Path:
 
 @stops_shortly
 def follow(
-    attack: Attack, model: Callable[[Tensor], Tensor], x: Tensor, class_id: int, step: L2Step, *, n_iter: int
+    attack: Attack,
+    model: Callable[[Tensor], Tensor],
+    x: Tensor,
+    class_id: int,
+    step: L2Step | StepWithBar,
+    *,
+    n_iter: int,
 ) -> Path:
     """Runs an attack once and keeps what it passes.
 
@@ -88,6 +96,8 @@ def follow(
     """
     if x.dim() != 4 or len(x) != 1:
         raise ValueError(f"x must be one image (1, 3, H, W), not a tensor of shape {tuple(x.shape)}")
+    if isinstance(model, nn.Module):
+        step = with_bar(step, n_iter, watch=model, title=f"attack on {class_name(class_id)}")
     traced = TracedStep(step)
     attack(model, x, class_id, traced, n_iter)
     images = torch.cat([x.detach(), *traced.images])
