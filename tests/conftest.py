@@ -16,7 +16,7 @@ from nbgrader_course import find_alembic
 from small_course import sandbox_options
 
 from autograder.commands import sample_class
-from autograder.commands.course import Course
+from autograder.commands.course import Course, release_into
 from autograder.course.folders import REPOSITORY
 
 
@@ -29,6 +29,14 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Course:
     course.autograde(*sandbox_options())
     course.feedback()
     return course
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the notebooks as students get them, made anew."""
+    folder = tmp_path_factory.mktemp("released-notebooks")
+    release_into(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
