@@ -22,7 +22,7 @@ help:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,grading,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,handin,grading,dev]'
 	touch $@
 
 # bubblewrap isolates submissions. Where it is missing and we may install it, we do; elsewhere grading says what to do.

@@ -39,6 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--original", metavar="FILE", help="photo that was attacked; the course's by default")
     verify.add_argument("--eps", type=float, help="budget in the L2 norm; 3 by default, 30 for robust networks")
 
+    handin = commands.add_parser("handin", help="make the zip to hand in, with a report, and say what is open")
+    handin.add_argument("--name", default="", help="your name; your account's by default")
+    handin.add_argument("--track", default="", help="the course that you take, such as 6.819")
+    handin.add_argument("--folder", default=".", help="where the notebooks lie; this folder by default")
+    handin.add_argument("--output", default="", metavar="FILE", help="the zip; <name>.zip in that folder by default")
+
     return parser
 
 
