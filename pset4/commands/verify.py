@@ -16,12 +16,11 @@ from pset4.checks.judging.photos import (
     STANDARD_EPS,
     AttackedPhoto,
     judging_network,
-    judging_photo,
     look_at,
 )
 from pset4.checks.judging.trials import TOLERANCE
 from pset4.files.assets import AssetError
-from pset4.images import CROPPED_SIDE, ImageError, load_image, load_photo
+from pset4.images import CROPPED_SIDE, ImageError, load_corgi, load_image, load_photo
 from pset4.networks.imagenet import class_name
 from pset4.networks.network import Network
 
@@ -88,7 +87,7 @@ def _load(options: argparse.Namespace) -> Attack:
 def _original(path: str | None) -> Tensor:
     """The course's photo, or the student's own, cut as the notebooks cut it."""
     if path is None:
-        return judging_photo()
+        return load_corgi("cpu")  # which says so where another photo takes the corgi's place
     photo = load_image(path)
     return photo if photo.shape[2:] == (CROPPED_SIDE, CROPPED_SIDE) else load_photo(path, "cpu")
 

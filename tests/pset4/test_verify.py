@@ -128,7 +128,7 @@ def test_what_cannot_be_judged_is_a_sentence(verify: Verify, arguments: list[str
     Path("words.png").write_text("no image")
     status, text, _ = verify(*arguments, target=target)
     assert status == 2
-    assert text.startswith("CANNOT BE JUDGED: ") and sentence in text and "Traceback" not in text
+    assert "CANNOT BE JUDGED: " in text and sentence in text and "Traceback" not in text
 
 
 def test_the_robust_networks_budget_and_nearest_class_are_the_exams(verify: Verify, original: Tensor) -> None:
