@@ -82,9 +82,9 @@ def _addresses(node: Any) -> Iterator[str]:
 def _pandoc(text: str, *options: str, **variables: str) -> str:
     import pypandoc
 
-    command = [pypandoc.get_pandoc_path(), "--from", DIALECT, "--sandbox", *options]
     environment = {**os.environ, **variables}
     try:
+        command = [pypandoc.get_pandoc_path(), "--from", DIALECT, "--sandbox", *options]
         done = subprocess.run(
             command, input=text.encode(), capture_output=True, timeout=SECONDS, check=True, env=environment
         )
