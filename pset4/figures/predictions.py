@@ -16,6 +16,7 @@ from zlib import crc32
 from matplotlib.figure import Figure
 
 from pset4.figures.display import encoded
+from pset4.figures.questions import QUESTIONS
 
 STYLE = """<style>
 .pset4-guess{border-left:3px solid #0072B2;padding:2px 0 2px 14px;margin:4px 0;display:flex;flex-wrap:wrap;gap:6px 24px;
@@ -25,7 +26,7 @@ align-items:flex-start;line-height:1.45}
 .pset4-guess summary{cursor:pointer;padding:4px 8px;border-radius:4px;display:list-item}
 .pset4-guess summary:hover,.pset4-guess summary:focus-visible{outline:2px solid #0072B2}
 .pset4-guess details[name][open]>summary{font-weight:bold}
-.pset4-guess details[name][open]>summary::after{content:"  \\2190 your guess"}
+.pset4-guess details[name][open]>summary::after{content:"\\00a0 \\2190\\00a0your guess"}
 .pset4-guess details p{margin:2px 8px 8px 24px}
 .pset4-guess img{max-width:100%;height:auto;background:white}
 .pset4-guess:not(:has(details[name][open])) .pset4-result{opacity:.55}
@@ -39,28 +40,27 @@ class HasHtml(Protocol):
 
 
 def predict(
-    question: str,
-    choices: Mapping[str, str],
-    *,
-    right: str | Collection[str],
-    result: Figure | HasHtml | None = None,
+    name: str, *, right: Collection[str] = (), result: Figure | HasHtml | None = None, **values: object
 ) -> None:
     """Shows a question, with a reason behind each choice and the result folded beside it.
 
     Args:
-        question: Plain text.
-        choices: Choice -> why it is right or wrong.
-        right: The right choice, or all that are right.
+        name: Of the question in `pset4.figures.questions`, where its answer does not stand in a notebook's cell.
+        right: The right choices, where they depend on what was computed.
         result: What answers the question: a figure with a text alternative, or a table.
+        values: What the question's text leaves room for.
 
     Raises:
-        ValueError: If no choice is right, or `right` is none of them.
+        ValueError: If there is no such question.
     """
     from IPython.display import display
 
-    correct = {right} if isinstance(right, str) else set(right)
-    if not correct or not correct <= set(choices):
-        raise ValueError(f"right must be among the choices {list(choices)}, not {sorted(correct)}")
+    if name not in QUESTIONS:
+        raise ValueError(f"there is no question {name!r}; there are {', '.join(QUESTIONS)}")
+    asked = QUESTIONS[name]
+    question = asked.text.format(**values)
+    choices = {choice: reason.format(**values) for choice, reason in asked.reasons.items()}
+    correct = {asked.right} if asked.right else set(right)
     words = "\n".join([f"Guess first: {question}", *(f"  - {choice}" for choice in choices)])
     bundle, metadata, answer = {"text/plain": words}, {}, ""
     if isinstance(result, Figure):
