@@ -1,4 +1,8 @@
-"""Visible checks: run one after answering, and it says in one line that all is good, or what is wrong."""
+"""Visible checks: run one after answering, and it says in one line that all is good, or what is wrong.
+
+A wrong answer is told in stages: `hint=1` (what was seen on a small input), `hint=2` (the idea), `hint=3` (the
+formula). `summary()` shows what the checks of this kernel have found so far.
+"""
 
 from pset4.checks.failure import CheckFailed
 from pset4.checks.problem1 import p1a_conv1d, p1b_maxpool1d
@@ -19,6 +23,7 @@ from pset4.checks.problem4 import (
     p4f_images,
     p4g_inversion,
 )
+from pset4.checks.stages.summary import summary
 
 __all__ = [
     "CheckFailed",
@@ -40,4 +45,5 @@ __all__ = [
     "p4e_robust",
     "p4f_images",
     "p4g_inversion",
+    "summary",
 ]

@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from pset4.checks.failure import all_good
 from pset4.checks.judging.expected import SIZES
 from pset4.checks.judging.functions import CONV1D, MAXPOOL1D, POOL_SIZE
 from pset4.checks.judging.values import Refusal, judge_integer
 from pset4.checks.misconceptions.table import signal
 from pset4.checks.public import VALUES, Case, demand_functions, judge_cases, visible_check
+from pset4.checks.stages.staged import staged
 
 SHORT = signal(1, 2, 3)
 LONGER = signal(3, -1, 4, 1, -5, 9, 2, -6)
@@ -73,7 +73,8 @@ POOL_SIZE_REFUSALS = (
 )
 
 
-def p1a_conv1d(conv1d: Any) -> None:
+@staged()
+def p1a_conv1d(conv1d: Any) -> str:
     """Checks `conv1d(x_in, kernel)`.
 
     Raises:
@@ -82,10 +83,11 @@ def p1a_conv1d(conv1d: Any) -> None:
     demand_functions(conv1d=conv1d)
     with visible_check(CONV1D.exercise, from_scratch=True, conv1d=conv1d) as inquiry:
         judge_cases(inquiry, CONV1D, CONV1D_CASES, CONV1D_LAYOUTS, CONV1D_REFUSALS)
-    all_good("p1a_conv1d", "The hidden exam tries random signals of many lengths.")
+    return "The hidden exam tries random signals of many lengths."
 
 
-def p1b_maxpool1d(pool_size: Any, maxpool1d: Any) -> None:
+@staged()
+def p1b_maxpool1d(pool_size: Any, maxpool1d: Any) -> str:
     """Checks `pool_size(n_in, n_out)` and `maxpool1d(x_in, size)`.
 
     Raises:
@@ -98,4 +100,4 @@ def p1b_maxpool1d(pool_size: Any, maxpool1d: Any) -> None:
         judge_cases(inquiry, POOL_SIZE, (), refusals=POOL_SIZE_REFUSALS)
     with visible_check(MAXPOOL1D.exercise, from_scratch=True, maxpool1d=maxpool1d) as inquiry:
         judge_cases(inquiry, MAXPOOL1D, MAXPOOL1D_CASES, MAXPOOL1D_LAYOUTS, MAXPOOL1D_REFUSALS)
-    all_good("p1b_maxpool1d", "The hidden exam tries random signals of many lengths.")
+    return "The hidden exam tries random signals of many lengths."

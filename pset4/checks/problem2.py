@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from pset4.checks.calling.specs import NetworkSpec
-from pset4.checks.failure import all_good
 from pset4.checks.judging.expected import stored_inputs
 from pset4.checks.judging.functions import LAST_LAYER_INPUTS, OUTPUT2PROB
 from pset4.checks.judging.guesses import judge_first_guess, judge_top_predictions
 from pset4.checks.judging.values import judge_integer
 from pset4.checks.public import VALUES, Case, demand_functions, judge_cases, visible_check
+from pset4.checks.stages.staged import staged
 from pset4.networks.network import Network
 
 # A small network, the same in a wrapping, one with a single linear layer, and the real one.
@@ -33,7 +33,8 @@ LOGITS: tuple[Case, ...] = (
 )
 
 
-def p2a_last_layer(last_layer_inputs: Any) -> None:
+@staged()
+def p2a_last_layer(last_layer_inputs: Any) -> str:
     """Checks `last_layer_inputs(model)`.
 
     Raises:
@@ -43,10 +44,11 @@ def p2a_last_layer(last_layer_inputs: Any) -> None:
     with visible_check(LAST_LAYER_INPUTS.exercise, last_layer_inputs=last_layer_inputs) as inquiry:
         for spec, where in NETWORKS:
             judge_integer(inquiry, LAST_LAYER_INPUTS, VALUES, (spec,), stored_inputs(spec), where=where)
-    all_good("p2a_last_layer", "The hidden exam tries networks of other sizes.")
+    return "The hidden exam tries networks of other sizes."
 
 
-def p2b_probabilities(output2prob: Any) -> None:
+@staged()
+def p2b_probabilities(output2prob: Any) -> str:
     """Checks `output2prob(output)`.
 
     Raises:
@@ -55,10 +57,11 @@ def p2b_probabilities(output2prob: Any) -> None:
     demand_functions(output2prob=output2prob)
     with visible_check(OUTPUT2PROB.exercise, output2prob=output2prob) as inquiry:
         judge_cases(inquiry, OUTPUT2PROB, LOGITS)
-    all_good("p2b_probabilities", "The hidden exam tries random logits of all sizes.")
+    return "The hidden exam tries random logits of all sizes."
 
 
-def p2b_top_predictions(top_predictions: Any) -> None:
+@staged()
+def p2b_top_predictions(top_predictions: Any) -> str:
     """Checks `top_predictions(model, x, k=5)`.
 
     Raises:
@@ -71,10 +74,11 @@ def p2b_top_predictions(top_predictions: Any) -> None:
             x = torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(batch))
             where = f"{batch} image{'s' * (batch > 1)} and {'the default k' if k is None else f'k = {k}'}"
             judge_top_predictions(inquiry, spec, x, k, where)
-    all_good("p2b_top_predictions", "The hidden exam tries other networks, batches and k.")
+    return "The hidden exam tries other networks, batches and k."
 
 
-def p2c_corgi(predicted_class: Any, predicted_probability: Any, model: Network, image: Tensor) -> None:
+@staged(given={"model": "pretrained", "image": "corgi"})
+def p2c_corgi(predicted_class: Any, predicted_probability: Any, model: Network, image: Tensor) -> str:
     """Checks `predicted_class` and `predicted_probability`.
 
     Args:
@@ -91,4 +95,4 @@ def p2c_corgi(predicted_class: Any, predicted_probability: Any, model: Network, 
     given = {"predicted_class": predicted_class, "predicted_probability": predicted_probability}
     with visible_check("p2c_corgi", **given) as inquiry:
         judge_first_guess(inquiry, logits)
-    all_good("p2c_corgi", "The exam loads the network and the photo itself, and compares within 0.01.")
+    return "The exam loads the network and the photo itself, and compares within 0.01."

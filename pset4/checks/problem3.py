@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from pset4.checks.failure import all_good
 from pset4.checks.judging.backward import judge_update, judge_window
 from pset4.checks.judging.functions import (
     CONV1D_BACKWARD_INPUT,
@@ -19,6 +18,7 @@ from pset4.checks.judging.values import Refusal
 from pset4.checks.misconceptions.table import signal
 from pset4.checks.problem1 import EDGE, LONGER, UNEVEN, spaced
 from pset4.checks.public import Case, demand_functions, judge_cases, visible_check
+from pset4.checks.stages.staged import staged
 
 THREE = signal(1, 2, 4)
 FIVE = signal(1, 2, 3, 4, 5)
@@ -99,7 +99,8 @@ MAXPOOL_BACKWARD_LAYOUTS: tuple[Case, ...] = (
 TIES = ((signal(2), signal(5, 5, 5, 5)), (signal(-3), signal(2, 5, 1, 5)))
 
 
-def p3a_conv_matrix(conv1d_matrix: Any) -> None:
+@staged()
+def p3a_conv_matrix(conv1d_matrix: Any) -> str:
     """Checks `conv1d_matrix(kernel, n)`.
 
     Raises:
@@ -108,10 +109,11 @@ def p3a_conv_matrix(conv1d_matrix: Any) -> None:
     demand_functions(conv1d_matrix=conv1d_matrix)
     with visible_check(CONV1D_MATRIX.exercise, from_scratch=True, conv1d_matrix=conv1d_matrix) as inquiry:
         judge_cases(inquiry, CONV1D_MATRIX, CONV_MATRIX_CASES, CONV_MATRIX_LAYOUTS, CONV_MATRIX_REFUSALS)
-    all_good(CONV1D_MATRIX.exercise, MORE)
+    return MORE
 
 
-def p3a_backward_input(conv1d_backward_input: Any) -> None:
+@staged()
+def p3a_backward_input(conv1d_backward_input: Any) -> str:
     """Checks `conv1d_backward_input(grad_out, kernel)`.
 
     Raises:
@@ -122,10 +124,11 @@ def p3a_backward_input(conv1d_backward_input: Any) -> None:
         CONV1D_BACKWARD_INPUT.exercise, from_scratch=True, conv1d_backward_input=conv1d_backward_input
     ) as inquiry:
         judge_cases(inquiry, CONV1D_BACKWARD_INPUT, BACKWARD_INPUT_CASES, BACKWARD_INPUT_LAYOUTS)
-    all_good(CONV1D_BACKWARD_INPUT.exercise, MORE)
+    return MORE
 
 
-def p3b_backward_kernel(conv1d_backward_kernel: Any) -> None:
+@staged()
+def p3b_backward_kernel(conv1d_backward_kernel: Any) -> str:
     """Checks `conv1d_backward_kernel(grad_out, x_in, kernel_size)`.
 
     Raises:
@@ -136,10 +139,11 @@ def p3b_backward_kernel(conv1d_backward_kernel: Any) -> None:
         CONV1D_BACKWARD_KERNEL.exercise, from_scratch=True, conv1d_backward_kernel=conv1d_backward_kernel
     ) as inquiry:
         judge_cases(inquiry, CONV1D_BACKWARD_KERNEL, BACKWARD_KERNEL_CASES, BACKWARD_KERNEL_LAYOUTS)
-    all_good(CONV1D_BACKWARD_KERNEL.exercise, MORE)
+    return MORE
 
 
-def p3b_update(update_kernel: Any) -> None:
+@staged()
+def p3b_update(update_kernel: Any) -> str:
     """Checks `update_kernel(kernel, grad_kernel, learning_rate)`.
 
     Raises:
@@ -149,10 +153,11 @@ def p3b_update(update_kernel: Any) -> None:
     with visible_check(UPDATE_KERNEL.exercise, update_kernel=update_kernel) as inquiry:
         for (kernel, gradient, rate), where in UPDATE_CASES:
             judge_update(inquiry, kernel, gradient, rate, where)
-    all_good(UPDATE_KERNEL.exercise, MORE)
+    return MORE
 
 
-def p3d_maxpool_backward(maxpool1d_backward: Any) -> None:
+@staged()
+def p3d_maxpool_backward(maxpool1d_backward: Any) -> str:
     """Checks `maxpool1d_backward(grad_out, x_in, size)`.
 
     Raises:
@@ -165,4 +170,4 @@ def p3d_maxpool_backward(maxpool1d_backward: Any) -> None:
         judge_cases(inquiry, MAXPOOL1D_BACKWARD, MAXPOOL_BACKWARD_CASES, MAXPOOL_BACKWARD_LAYOUTS)
         for gradient, x_in in TIES:
             judge_window(inquiry, gradient, x_in)
-    all_good(MAXPOOL1D_BACKWARD.exercise, MORE)
+    return MORE

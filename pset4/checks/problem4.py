@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pset4.checks.calling.specs import FeaturesSpec, NetworkSpec, StepSpec, build
-from pset4.checks.failure import CheckFailed, all_good
+from pset4.checks.failure import CheckFailed
 from pset4.checks.judging.attacks import (
     Experiment,
     features_of,
@@ -22,6 +22,7 @@ from pset4.checks.judging.attacks import (
 from pset4.checks.judging.photos import TARANTULA, TIGER_CAT, AttackedPhoto, judging_network
 from pset4.checks.judging.trials import Trial, feature_norms
 from pset4.checks.public import demand_functions, visible_check
+from pset4.checks.stages.staged import staged
 from pset4.networks.imagenet import class_name
 from pset4.networks.network import NetworkName
 
@@ -37,7 +38,8 @@ NORMS_BY_DEFAULT = torch.tensor([3.568])
 DISTANCES_BY_DEFAULT = torch.tensor([2.024])
 
 
-def p4a_attack(generate_adversarial_example: Any) -> None:
+@staged()
+def p4a_attack(generate_adversarial_example: Any) -> str:
     """Checks the attack on small networks.
 
     Raises:
@@ -65,30 +67,33 @@ def p4a_attack(generate_adversarial_example: Any) -> None:
             experiment(label, spec, x, target, StepSpec(x, 0.25, 1.5), 1)
         attack(experiment, "certain", 1, 7, sharpness=3000.0)
         judge_attack(experiment)
-    all_good("p4a_attack", "Your attack reaches its targets on small networks. The photo comes next.")
+    return "Your attack reaches its targets on small networks. The photo comes next."
 
 
-def p4a_tarantula(adversarial_tarantula: Any) -> None:
+@staged()
+def p4a_tarantula(adversarial_tarantula: Any) -> str:
     """Checks the photo as a tarantula.
 
     Raises:
         CheckFailed: With a diagnosis.
     """
     photo = demand_photo("p4a_tarantula", "adversarial_tarantula", adversarial_tarantula, "standard", TARANTULA)
-    all_good("p4a_tarantula", f"As you wanted, {photo.sentence()}.")
+    return f"As you wanted, {photo.sentence()}."
 
 
-def p4b_tiger_cat(adversarial_tiger_cat: Any) -> None:
+@staged()
+def p4b_tiger_cat(adversarial_tiger_cat: Any) -> str:
     """Checks the photo as a tiger cat.
 
     Raises:
         CheckFailed: With a diagnosis.
     """
     photo = demand_photo("p4b_tiger_cat", "adversarial_tiger_cat", adversarial_tiger_cat, "standard", TIGER_CAT)
-    all_good("p4b_tiger_cat", f"As you wanted, {photo.sentence()}.")
+    return f"As you wanted, {photo.sentence()}."
 
 
-def p4d_layer_norm(maximize_layer_norm: Any) -> None:
+@staged()
+def p4d_layer_norm(maximize_layer_norm: Any) -> str:
     """Checks the attack on a layer's norm.
 
     Raises:
@@ -108,20 +113,22 @@ def p4d_layer_norm(maximize_layer_norm: Any) -> None:
             short(experiment, label, deep_features(5), None, n_iter)
         judge_layer_norm(experiment, lambda trial: NORMS_BY_DEFAULT if trial.n_iter is None else NORM_AFTER)
     gain = float(feature_norms(experiment.kept["deep"], experiment.kept["deep"].image))
-    all_good("p4d_layer_norm", f"Each image follows its own norm; on a small network it grew to {gain:.2f}.")
+    return f"Each image follows its own norm; on a small network it grew to {gain:.2f}."
 
 
-def p4e_robust(robust_example: Any) -> None:
+@staged()
+def p4e_robust(robust_example: Any) -> str:
     """Checks the attacked photo on the robust network.
 
     Raises:
         CheckFailed: With a diagnosis.
     """
     photo = demand_photo("p4e_robust", "robust_example", robust_example, "robust", TIGER_CAT)
-    all_good("p4e_robust", f"As you wanted, {photo.sentence()}.")
+    return f"As you wanted, {photo.sentence()}."
 
 
-def p4f_images(robust_images: Any) -> None:
+@staged()
+def p4f_images(robust_images: Any) -> str:
     """Checks the collection of attacked photos on the robust network.
 
     Raises:
@@ -143,10 +150,11 @@ def p4f_images(robust_images: Any) -> None:
             )
         demand_photo("p4f_images", f"robust_images[{class_id}]", image, "robust", class_id)
     names = ", ".join(class_name(class_id) for class_id in robust_images)
-    all_good("p4f_images", f"The robust network sees what you wanted: {names}.")
+    return f"The robust network sees what you wanted: {names}."
 
 
-def p4g_inversion(invert_features: Any) -> None:
+@staged()
+def p4g_inversion(invert_features: Any) -> str:
     """Checks the way from features back to an image.
 
     Raises:
@@ -167,7 +175,7 @@ def p4g_inversion(invert_features: Any) -> None:
                 n_iter,
             )
         judge_inversion(experiment, distances_left)
-    all_good("p4g_inversion", "On small networks the features come as close to their targets as they should.")
+    return "On small networks the features come as close to their targets as they should."
 
 
 def distances_left(trial: Trial) -> Tensor:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from pset4.checks.calling.local import LocalStudent
-from pset4.checks.calling.outcome import CallOptions
+from pset4.checks.calling.outcome import CallOptions, Outcome
 from pset4.checks.calling.torch_state import neutral_torch, one_thread
 from pset4.checks.failure import CheckFailed
 from pset4.checks.judging.functions import AskedFunction
 from pset4.checks.judging.inquiry import Inquiry
+from pset4.checks.judging.registry import recognise
 from pset4.checks.judging.values import Refusal, judge, judge_layouts, judge_refusals
+from pset4.checks.stages.smallest import smallest_failure
+from pset4.settings import is_grading
+from pset4.traces import NotAnswered
 
 Case = tuple[tuple[Any, ...], str]
 """Arguments, and the edge case in words."""
@@ -27,6 +32,23 @@ class PublicInquiry(Inquiry):
 
     public = True
     max_timeouts = 1
+
+    def ask(
+        self, function: str, *arguments: Any, valid: bool = True, special: bool = False, device: str = "cpu"
+    ) -> Outcome:
+        """Calls the student's function.
+
+        Raises:
+            NotAnswered: If it is still open, or calls one that is. A notebook that is graded has no open exercises,
+                but unanswered ones.
+        """
+        outcome = super().ask(function, *arguments, valid=valid, special=special, device=device)
+        if outcome.error == "NotImplementedError" and not is_grading():
+            inside = outcome.line and "NotImplementedError" not in outcome.line
+            raise NotAnswered(
+                f"`{function}` calls what is open itself, in {outcome.line}" if inside else f"write `{function}`"
+            )
+        return outcome
 
     def demand(self) -> None:
         """Ends the check if anything is wrong.
@@ -44,10 +66,20 @@ class PublicInquiry(Inquiry):
                 misconception="banned_call",
             )
         if self.found:
-            first = self.found[0]
+            raise self.first_failure()
+
+    def first_failure(self) -> CheckFailed:
+        """The diagnosis if there is one, else the first thing that is wrong, on the smallest input that shows it."""
+        first = self.found[0]
+        if self.diagnosed:
             name, text = self.recognised()
-            seen = f"\n{first.text}" if self.diagnosed else ""
-            raise CheckFailed(f"{text or first.text}{seen}", misconception=name or first.name)
+            return CheckFailed(f"{text}\n{first.text}", misconception=name, explanation=text)
+        known = recognise(self.exercise, self.observations)
+        smallest = smallest_failure(self, known, first)
+        if known is None:
+            return CheckFailed(smallest.text if smallest else first.text, misconception=first.name, smallest=smallest)
+        shown = replace(known, example=smallest.arguments) if smallest else known
+        return CheckFailed(shown.describe(), misconception=known.name, explanation=known.explanation, smallest=smallest)
 
 
 @contextmanager

@@ -605,7 +605,7 @@ def test_a_failed_check_shows_its_message_and_no_stack_trace():
     with pytest.raises(CheckFailed) as caught:
         checks.p1a_conv1d(lambda x_in, kernel: right_conv1d(x_in, kernel.flip(0)))
     lines = caught.value._render_traceback_()
-    assert lines[0].startswith("CheckFailed: With x_in = [1, 2, 3]")
+    assert lines[0].startswith("CheckFailed: With x_in = [")
     assert "cross-correlation" in " ".join(lines)
     assert not any("File" in line for line in lines)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -620,18 +620,19 @@ def test_a_check_of_an_unknown_error_shows_the_first_failing_input():
     with pytest.raises(CheckFailed) as caught:
         checks.p1a_conv1d(lambda x_in, kernel: right_conv1d(x_in, kernel) + 1)
     assert caught.value.misconception == ""
-    assert "instead of [2, 2, -2]" in str(caught.value)
+    assert "With x_in = [1] and kernel = [1] your `conv1d` returns [2] instead of [1]" in str(caught.value)
     assert "position" in str(caught.value)
 
 
-def test_a_check_of_a_stub_says_that_it_is_not_written():
+def test_a_check_of_a_stub_says_that_it_is_not_written(monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "validate")
     with pytest.raises(CheckFailed, match="not written yet"):
         checks.p1a_conv1d(raises(NotImplementedError()))
 
 
 def test_a_check_of_something_else_than_a_function():
-    with pytest.raises(CheckFailed, match="must be a function, not ellipsis"):
-        checks.p1a_conv1d(...)
+    with pytest.raises(CheckFailed, match="must be a function, not int"):
+        checks.p1a_conv1d(5)
 
 
 def test_a_check_ends_when_the_answer_does_not():
