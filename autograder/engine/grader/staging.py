@@ -187,9 +187,9 @@ def _plain(name: str) -> str:
 def _read_folder(folder: Path, depth: int = MAX_DEPTH) -> tuple[list[Entry], tuple[str, ...]]:
     if folder.is_symlink():
         return [Entry(PurePosixPath("."), None, f"the folder {folder.name!r} is a link, not followed", ours=True)], ()
-    reader = _Reader()
+    reader = Reader()
     entries: list[Entry] = []
-    for entry in reader.walk(str(folder), None, PurePosixPath(), depth):
+    for entry in reader.read(folder, depth):
         inside, problem = (
             reader.unpack(entry) if entry.is_archive and entry.content is not None else ([], entry.problem)
         )
@@ -197,13 +197,24 @@ def _read_folder(folder: Path, depth: int = MAX_DEPTH) -> tuple[list[Entry], tup
     return entries, tuple(reader.remarks)
 
 
-class _Reader:
-    """Reads a folder within bounds on files and bytes, through open folders, so that no link is ever followed."""
+class Reader:
+    """Reads a folder within bounds on files and bytes, through open folders, so that no link is ever followed.
 
-    def __init__(self) -> None:
-        self.room = MAX_BYTES
+    Attributes:
+        room: Bytes that may still be read.
+        remarks: What was not looked at.
+    """
+
+    def __init__(self, *, room: int = MAX_BYTES, most: int = MAX_SEEN, largest: int = MAX_FILE_BYTES) -> None:
+        """Reads at most so many bytes and entries, and no file that is larger than `largest`."""
+        self.room = room
         self.seen = 0
+        self.most, self.largest = most, largest
         self.remarks: list[str] = []
+
+    def read(self, folder: Path, depth: int = MAX_DEPTH) -> Iterator[Entry]:
+        """Everything below a folder."""
+        return self.walk(str(folder), None, PurePosixPath(), depth)
 
     def walk(self, name: str, parent: int | None, place: PurePosixPath, depth: int) -> Iterator[Entry]:
         """Everything below a folder, files and what is none."""
@@ -217,15 +228,15 @@ class _Reader:
             with os.scandir(descriptor) as listed:
                 children = sorted(listed, key=lambda child: child.name)
             for child in children:
-                yield from self._look_at(child, descriptor, place / _harmless(child.name), depth)
+                yield from self._look_at(child, descriptor, place / harmless(child.name), depth)
         finally:
             os.close(descriptor)
 
     def _look_at(self, child: os.DirEntry[str], parent: int, place: PurePosixPath, depth: int) -> Iterator[Entry]:
         self.seen += 1
-        if self.seen == MAX_SEEN:
-            self.remarks.append(f"only the first {MAX_SEEN:,} files were looked at")
-        if self.seen >= MAX_SEEN or child.name in NOBODYS:
+        if self.seen == self.most:
+            self.remarks.append(f"only the first {self.most:,} files were looked at")
+        if self.seen >= self.most or child.name in NOBODYS:
             return
         if child.is_symlink():
             yield Entry(place, None, "it is a link, which is not followed")
@@ -248,7 +259,7 @@ class _Reader:
             return Entry(place, None, f"it cannot be opened ({error.strerror})", ours=denied)
 
     def _kept(self, file: IO[bytes], place: PurePosixPath, modified: float) -> Entry:
-        most = min(MAX_FILE_BYTES, self.room)
+        most = min(self.largest, self.room)
         content = file.read(most + 1)
         if len(content) > most:
             return Entry(place, None, f"it has more than {most / MEGABYTE:.0f} MB", modified=modified)
@@ -267,7 +278,7 @@ class _Reader:
                     names = tuple(name for name in names if name not in ("/", ".."))
                     if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16) or not names or NOBODYS & set(names):
                         continue
-                    place = PurePosixPath(archive.place, *map(_harmless, names))
+                    place = PurePosixPath(archive.place, *map(harmless, names))
                     with packed.open(info) as file:
                         found.append(self._kept(file, place, archive.modified))
         except Exception as error:  # zipfile raises many kinds, for archives that are damaged or locked
@@ -275,7 +286,7 @@ class _Reader:
         return found, ""
 
 
-def _harmless(name: str) -> str:
+def harmless(name: str) -> str:
     """The name without control characters and undecodable bytes, short enough for every file system."""
     shown = name.encode("utf-8", "replace").decode("utf-8")
     kept = "".join(sign if sign.isprintable() and sign not in "/\\" else "_" for sign in shown).strip() or "_"
@@ -290,7 +301,8 @@ def _choose(notebooks: Sequence[Entry], names: Sequence[str], recognise: Recogni
     """The candidates for each of the course's notebooks, the best one first; "" holds those for none."""
     chosen: dict[str, list[Entry]] = {}
     for entry in notebooks:
-        chosen.setdefault(_by_name(entry, names) or _recognised(entry, recognise)[0], []).append(entry)
+        name = notebook_by_name(entry.place.name, names) or _recognised(entry, recognise)[0]
+        chosen.setdefault(name, []).append(entry)
     return {name: _best_first(name, candidates, recognise) for name, candidates in chosen.items()}
 
 
@@ -313,9 +325,9 @@ def _best_first(name: str, candidates: Sequence[Entry], recognise: Recognise) ->
     return sorted(candidates, key=rank, reverse=True)
 
 
-def _by_name(entry: Entry, names: Sequence[str]) -> str:
+def notebook_by_name(file_name: str, names: Sequence[str]) -> str:
     """The notebook that a file's name says, whatever was put before or behind it, and however it is spelled."""
-    said = _plain(NOTEBOOK.sub("", entry.place.name))
+    said = _plain(NOTEBOOK.sub("", file_name))
     return next((name for name in names if _plain(name) in said), "")
 
 
@@ -327,7 +339,10 @@ def _copy_number(entry: Entry) -> int:
 
 
 def _is_exact(entry: Entry, name: str) -> bool:
-    return entry.place == PurePosixPath(f"{name}.ipynb")
+    """Whether it has the expected name where it is expected, or at the top of an archive, as `pset4 handin` makes it."""
+    *folders, last = entry.place.parts
+    in_archive = len(folders) == 1 and folders[0].lower().endswith(".zip")
+    return last == f"{name}.ipynb" and (not folders or in_archive)
 
 
 def _taken(name: str, candidates: Sequence[Entry], entries: Sequence[Entry], unknown: Sequence[Entry]) -> Taken:

@@ -1,0 +1,1 @@
+"""From what a platform's download holds to nbgrader's folder `submitted/`."""
