@@ -78,7 +78,7 @@ def test_a_plain_submission_is_copied_as_it_is_and_without_a_word(student: Path)
 
 PLACES = {
     "a subfolder": {"pset4/homework/problem1_forward.ipynb": notebook(1)},
-    "a zip": {"pset4/all.zip": zipped({"problem1_forward.ipynb": notebook(1)})},
+    "a folder in a zip": {"pset4/all.zip": zipped({"x/problem1_forward.ipynb": notebook(1)})},
     "a zip directly under the student": {"all.ZIP": zipped({"x/problem1_forward.ipynb": notebook(1)})},
     "a text file": {"pset4/problem1_forward.ipynb.txt": notebook(1)},
     "capitals": {"pset4/PROBLEM1_FORWARD.IPYNB": notebook(1)},
@@ -91,6 +91,13 @@ PLACES = {
     "a name that says nothing": {"pset4/homework+4.ipynb": notebook(1)},
     "half a name": {"pset4/problem1.ipynb": notebook(1)},
 }
+
+
+def test_a_zip_of_notebooks_is_unpacked_without_a_word(student: Path) -> None:
+    """It is what `pset4 handin` makes."""
+    put(student, {"pset4/Ada.zip": zipped({f"{name}.ipynb": notebook(i) for i, name in enumerate(NAMES, 1)})})
+    copy = staged(student)
+    assert [(taken.arrival, taken.remarks) for taken in copy.notebooks.values()] == [("handed in", ())] * len(NAMES)
 
 
 @pytest.mark.parametrize("place", PLACES)
