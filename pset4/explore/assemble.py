@@ -19,7 +19,7 @@ def assemble(kind: str, title: str, data: dict[str, Any], picture: str, alt: str
         kind: Which drawing: `page/<kind>.js`.
         title: Heading.
         data: Id, controls, state, frames and constants, as JSON can hold them.
-        picture: The still, a PNG in base64.
+        picture: The still, as a data URL.
         alt: Its text alternative.
     """
     # Inside a script element nothing may look like its end.
@@ -28,7 +28,7 @@ def assemble(kind: str, title: str, data: dict[str, Any], picture: str, alt: str
     return f"""<div class="pset4-explorer" id="{data["id"]}" role="group" aria-label="{html.escape(title)}">
 <style>{style}</style>
 <div class="pset4-title">{html.escape(title)}</div>
-<figure class="pset4-still" style="margin:0"><img src="data:image/png;base64,{picture}" alt="{html.escape(alt)}">
+<figure class="pset4-still" style="margin:0"><img src="{picture}" alt="{html.escape(alt)}">
 <figcaption>{STILL}</figcaption></figure>
 </div>
 <script>(() => {{

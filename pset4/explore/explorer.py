@@ -21,7 +21,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pset4.explore.assemble import assemble
-from pset4.figures.display import NoFigure
+from pset4.figures.display import NoFigure, encoded
 from pset4.settings import is_grading
 from pset4.traces import in_short
 
@@ -44,6 +44,8 @@ class Control:
         options: What there is to choose from.
         texts: Words for the values of a slider that counts from `min` in steps of 1, such as budgets.
         framed: Whether every value of it was computed in advance, so that it moves without the kernel, too.
+        local: Whether only the drawing depends on it and no answer does (one control at most); the answer's "words" may
+            then hold a sentence for each of its values.
         side: Pixels of a photo's side.
     """
 
@@ -56,6 +58,7 @@ class Control:
     options: Sequence[str] = ()
     texts: Sequence[str] = ()
     framed: bool = False
+    local: bool = False
     side: int = 224
 
 
@@ -99,15 +102,16 @@ def show(explorer: Explorer, *, function: str) -> None:
 
     try:
         figure = explorer.still()
-        frames = [] if is_grading() else [(state, jsonable(explorer.answer(state))) for state in _all_states(explorer)]
+        frames = [] if is_grading() else _frames(explorer)
     except NotImplementedError:
         raise
     except Exception as error:
         raise NoFigure(in_short(f"`{function}` draws nothing", error)) from None
-    picture, alt = _png(figure), str(figure.get_label())
-    metadata = {"image/png": {"alt": alt}}
+    drawn, kind = encoded(figure)
+    picture, alt, form = base64.b64encode(drawn).decode(), str(figure.get_label()), f"image/{kind}"
+    metadata = {form: {"alt": alt}}
     if is_grading():
-        display({"image/png": picture, "text/plain": alt}, metadata=metadata, raw=True)
+        display({form: picture, "text/plain": alt}, metadata=metadata, raw=True)
         return
     explorer_id = f"pset4-{explorer.kind}-{uuid.uuid4().hex[:8]}"  # two notebooks may share a page
     _listen(explorer_id, explorer)
@@ -118,20 +122,17 @@ def show(explorer: Explorer, *, function: str) -> None:
         "frames": frames,
         "constants": jsonable(explorer.constants),
     }
-    page = assemble(explorer.kind, explorer.title, data, picture, alt)
-    display({"text/html": page, "image/png": picture, "text/plain": alt}, metadata=metadata, raw=True)
+    page = assemble(explorer.kind, explorer.title, data, f"data:{form};base64,{picture}", alt)
+    display({"text/html": page, form: picture, "text/plain": alt}, metadata=metadata, raw=True)
 
 
-def _all_states(explorer: Explorer) -> list[State]:
-    states = [explorer.state]
-    states.extend(state for state in explorer.frames if state != explorer.state)
-    return states
-
-
-def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return base64.b64encode(buffer.getvalue()).decode()
+def _frames(explorer: Explorer) -> list[tuple[State, Answer]]:
+    """The first state with its answer, and each other one in which the student's function raises no error."""
+    frames = [(explorer.state, jsonable(explorer.answer(explorer.state)))]
+    for state in explorer.frames:
+        if state != explorer.state and "answer" in (replied := reply(explorer, state)):
+            frames.append((state, replied["answer"]))
+    return frames
 
 
 def jsonable(value: Any) -> Any:

@@ -97,9 +97,11 @@ const pset4Explorer = (() => {
 
   return (root, data, draw) => {
     const controls = Object.fromEntries(data.controls.map((control) => [control.name, control]));
-    const known = new Map(data.frames.map(([state, answer]) => [JSON.stringify(state), answer]));
+    const local = data.controls.find((control) => control.local)?.name;
+    const question = (state) => JSON.stringify({ ...state, [local]: undefined }); // what the answer depends on
+    const known = new Map(data.frames.map(([state, answer]) => [question(state), answer]));
     let state = { ...data.state };
-    let shown = { state, answer: known.get(JSON.stringify(state)) };
+    let shown = { state, answer: known.get(question(state)) };
     let send = null;
     let waiting = null; // the state that the kernel is working on
     let trouble = "";
@@ -110,21 +112,26 @@ const pset4Explorer = (() => {
     root.appendChild(live);
     root.querySelector(".pset4-still").hidden = true;
 
+    const sentence = () => {
+      const { words } = shown.answer;
+      return typeof words === "object" ? words[state[local]] : words;
+    };
+
     const render = () => {
       patch(live, [
         h("div", { class: "pset4-controls" }, data.controls.filter((c) => c.kind !== "values").map(controlNode)),
         h("div", { class: trouble ? "pset4-picture pset4-old" : "pset4-picture" }, draw(view())),
-        h("p", { class: "pset4-words", role: "status" }, trouble || shown.answer.words || ""),
+        h("p", { class: "pset4-words", role: "status" }, trouble || sentence() || ""),
         !send && h("p", { class: "pset4-note" }, data.offline),
       ].filter(Boolean), false);
     };
 
-    const view = () => ({ state, answer: shown.answer, answered: shown.state, width, controls, set, bar, h, number, data: data.constants });
+    const view = () => ({ state, answer: shown.answer, answered: shown.state, width, controls, set, bar, handle, topFive, h, number, live: Boolean(send), data: data.constants });
 
     const ask = () => {
-      const wanted = JSON.stringify(state);
-      if (known.has(wanted)) {
-        shown = { state, answer: known.get(wanted) };
+      const wanted = question(state);
+      if (known.has(wanted) || wanted === question(shown.state)) {
+        shown = { state, answer: known.get(wanted) ?? shown.answer };
         trouble = "";
       } else if (send && waiting === null) {
         waiting = state;
@@ -139,7 +146,7 @@ const pset4Explorer = (() => {
         shown = { state: asked ?? state, answer: content.answer };
         trouble = "";
       } else trouble = content?.error ?? "The kernel did not answer. Run this cell again.";
-      if (asked && JSON.stringify(asked) !== JSON.stringify(state)) ask();
+      if (asked && question(asked) !== question(state)) ask();
       render();
     };
 
@@ -175,6 +182,40 @@ const pset4Explorer = (() => {
       h("circle", { cx: x, cy: y0 - value * unit, r: Math.min(wide * 0.3, 6), class: "pset4-knob" }));
     };
 
+    /** A control of the kind "values" with two entries, as a point: two sliders for the keys, one drag for both. The point
+     *  stands at (x, y); `place` turns pixels of the drawing into the two values, the second of which grows upwards. */
+    const handle = (name, { x, y, place, label, axes }, ...looks) => {
+      const control = controls[name];
+      const put = (next) => set({ [name]: next.map((value) => clamp(value, control)) });
+      const drag = (event) => {
+        const box = event.currentTarget.ownerSVGElement.getBoundingClientRect();
+        put(place(event.clientX - box.left, event.clientY - box.top));
+      };
+      const key = (event, axis) => {
+        const across = { ArrowLeft: 0, ArrowRight: 0, ArrowUp: 1, ArrowDown: 1 }[event.key] ?? axis;
+        const next = moved(event, state[name][across], control);
+        if (next !== null) put(state[name].map((old, i) => (i === across ? next : old)));
+      };
+      const arrows = ["M-15,0l6,-4v8zM15,0l-6,-4v8z", "M0,-15l-4,6h8zM0,15l-4,-6h8z"];
+      return h("g", {
+        key: name, class: "pset4-handle", role: "group", "aria-label": label, transform: `translate(${x},${y})`,
+        onpointerdown: (event) => { event.preventDefault(); event.currentTarget.querySelector("[tabindex]").focus(); event.currentTarget.setPointerCapture(event.pointerId); },
+        onpointermove: (event) => event.buttons && drag(event),
+      },
+      h("circle", { r: 16, class: "pset4-track" }), looks,
+      [0, 1].map((axis) => h("g", {
+        role: "slider", tabindex: "0", "data-lm-suppress-shortcuts": "true", "aria-label": `${label}, ${axes[axis]}`,
+        "aria-valuemin": control.min, "aria-valuemax": control.max, "aria-valuenow": state[name][axis],
+        "aria-orientation": axis ? "vertical" : "horizontal", onkeydown: (event) => key(event, axis),
+      }, h("path", { d: arrows[axis] }))));
+    };
+
+    /** The most probable classes as bars, from [name, probability, whether an attack aimed at it]. */
+    const topFive = (rows, label) => h("div", { class: "pset4-top5", role: "list", "aria-label": label }, rows.map(([name, probability, target]) =>
+      h("div", { role: "listitem", class: target ? "pset4-target" : "" }, h("span", {}, target ? `${name} ◀ target` : name),
+        h("span", { class: "pset4-length" }, h("i", { style: `width:${100 * probability}%` })),
+        h("span", { class: "pset4-value" }, probability > 0 && probability < 0.001 ? "< 0.001" : probability.toFixed(3)))));
+
     const controlNode = (control) => {
       const id = `${data.id}-${control.name}`;
       const common = { id, "data-lm-suppress-shortcuts": "true", disabled: !send && !control.framed };
@@ -182,6 +223,7 @@ const pset4Explorer = (() => {
       if (control.kind === "slider") {
         return h("label", { class: "pset4-control", for: id, key: id }, h("span", {}, control.label),
           h("input", { ...common, type: "range", min: control.min, max: control.max, step: control.step, value: String(value),
+            "aria-valuetext": control.texts.length ? control.texts[value - control.min] : null,
             oninput: (event) => set({ [control.name]: clamp(Number(event.target.value), control) }) }),
           h("output", { for: id }, control.texts.length ? control.texts[value - control.min] : number(value)));
       }
