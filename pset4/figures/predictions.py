@@ -22,13 +22,13 @@ STYLE = """<style>
 .pset4-guess{border-left:3px solid #0072B2;padding:2px 0 2px 14px;margin:4px 0;display:flex;flex-wrap:wrap;gap:6px 24px;
 align-items:flex-start;line-height:1.45}
 .pset4-guess>div{flex:1 1 260px;min-width:0;max-width:720px}
-.pset4-guess>div+div{flex:2 1 420px}
+.pset4-guess>div+div{flex:2 1 420px;overflow-x:auto}
 .pset4-guess summary{cursor:pointer;padding:4px 8px;border-radius:4px;display:list-item}
 .pset4-guess summary:hover,.pset4-guess summary:focus-visible{outline:2px solid #0072B2}
 .pset4-guess details[name][open]>summary{font-weight:bold}
 .pset4-guess details[name][open]>summary::after{content:"\\00a0 \\2190\\00a0your guess"}
 .pset4-guess details p{margin:2px 8px 8px 24px}
-.pset4-guess img{max-width:100%;height:auto;background:white}
+.pset4-guess img{max-width:100%;height:auto;margin-top:6px}
 .pset4-guess:not(:has(details[name][open])) .pset4-result{opacity:.55}
 </style>"""
 

@@ -62,15 +62,16 @@ def draw_backward() -> Figure:
         cost = (library_conv1d(signal, kernel) - target).square().mean()
         (gradient,) = torch.autograd.grad(cost, kernel)
         kernel = (kernel - 0.1 * gradient).detach()
-    figure = canvas(6.6, 2.9, title="Your gradients teach a layer the kernel that somebody else used")
+    figure = canvas(7.6, 2.9)
     axes = figure.subplots()
+    axes.set_title("Your gradients teach a layer the kernel that somebody else used", fontsize=11, loc="left")
     axes.bar(range(5), unknown.tolist(), color="none", edgecolor="black", hatch="//", label="the unknown kernel")
     looks = {0: (GREY, ":", "o"), 5: (ORANGE, "--", "s"), 60: (BLUE, "-", "D")}
     for step, (colour, dash, marker) in looks.items():
         axes.plot(kernels[step].tolist(), color=colour, linestyle=dash, marker=marker, label=f"after {step} steps")
     axes.set_xlabel("weight of the kernel")
     axes.set_xticks(range(5))
-    figure.legend(frameon=False, loc="outside right upper")
+    figure.legend(frameon=False, loc="outside right center")
     hide_frame(axes, "top", "right")
     words = "all five weights start at 0, come nearer in 5 steps, and after 60 steps are those of the unknown kernel"
     return describe(figure, "Learning a kernel", words)
