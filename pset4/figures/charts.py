@@ -46,7 +46,8 @@ def _label(class_id: int, width: int = 24) -> str:
     return f"{name}  {class_id}"
 
 
-def _plot_top5(axes: Axes, predictions: Sequence[Prediction], title: str, target: int | None) -> None:
+def plot_top5(axes: Axes, predictions: Sequence[Prediction], title: str, target: int | None) -> None:
+    """Draws the bars of pairs (class id, probability), with names on the axis; the target's bar is hatched."""
     rows = range(len(predictions))
     for row, (class_id, probability) in zip(rows, predictions, strict=True):
         aimed_at = class_id == target
@@ -107,7 +108,7 @@ def draw_top5(
     else:
         picture, chart = figure.subplots(1, 2, width_ratios=(1, 2.1))
         plot_image(picture, single_image(image), "")
-    _plot_top5(chart, pairs, title, target)
+    plot_top5(chart, pairs, title, target)
     words = ", ".join(f"{class_name(class_id)} {_probability_text(probability)}" for class_id, probability in pairs)
     return describe(figure, title or "Top five", words)
 
