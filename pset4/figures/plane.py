@@ -75,13 +75,14 @@ def step_in_plane(
     end = step.step(_as_image(x), _as_image(direction)).flatten()[:2]
     # The step itself returns its end only; its parts are those of its docstring.
     start, centre, way = (torch.tensor(point, dtype=torch.float64) for point in (x, original, direction))
-    length = float(way.norm())
-    if length == 0:
+    if not bool(way.any()):
         return PlaneStep((0.0, 0.0), _point(start), _point(start), _point(end))
-    moved = start + step_size * way / length
+    scaled = way / way.abs().max()  # the square of a tiny number is 0
+    unit = scaled / scaled.norm()
+    moved = start + step_size * unit
     offset = moved - centre
     projected = centre + offset * min(1.0, eps / max(float(offset.norm()), 1e-12))
-    return PlaneStep(_point(way / length), _point(moved), _point(projected), _point(end))
+    return PlaneStep(_point(unit), _point(moved), _point(projected), _point(end))
 
 
 def _as_image(point: Sequence[float]) -> Tensor:
