@@ -12,6 +12,7 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from autograder.commands import sample_class, table
 from autograder.commands.course import NEEDS_A_HUMAN, Course, release_into
+from autograder.commands.publish import publish
 from autograder.course import folders
 from autograder.course.agreement import Disagreement
 from autograder.course.environment import environment
@@ -120,6 +121,9 @@ def command_line() -> argparse.ArgumentParser:
     commands.add_parser("notebooks", help="write notebooks/ from autograder/source/")
     commands.add_parser("sample", help="build the sample class, grade it, print the table")
     commands.add_parser("check", help="say whether this machine grades rightly, without grading anybody")
+    publishing = commands.add_parser("publish", help="write the students' repository, which holds no answers")
+    publishing.add_argument("folder", type=Path, help="made if it is missing; an earlier one is brought up to date")
+    publishing.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
     grading = commands.add_parser("grade", help="grade the submissions, with a progress display")
     grading.add_argument("assignment", nargs="?", default=folders.ASSIGNMENT, help="the assignment (default: pset4)")
     grading.add_argument("--student", default="*", help="only this student (a file pattern)")
@@ -153,6 +157,8 @@ def run(arguments: argparse.Namespace) -> int:
         return grade_sample_class()
     elif arguments.command == "check":
         return check_machine()
+    elif arguments.command == "publish":
+        return publish(arguments.folder, dry_run=arguments.dry_run)
     elif arguments.command == "grade":
         options = [f"--CourseDirectory.student_id={arguments.student}"]
         options += [FORCE] if arguments.force else []

@@ -22,8 +22,8 @@ class Settings:
     """What an instructor may change.
 
     Attributes:
-        repository: `owner/name` of the course on GitHub.
-        branch: Branch that Colab opens.
+        repository: `owner/name` of the students' repository on GitHub.
+        branch: Its branch that Colab opens.
         ai_on_colab: Whether the released notebooks leave Colab's AI suggestions on.
         n_iter: Iterations of every attack in the notebooks.
         n_iter_while_grading: The same while nbgrader executes a submission.

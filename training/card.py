@@ -72,8 +72,8 @@ serve to teach; no decision should rest on them.
 """
 
 COMMANDS = """\
-Every figure below is reproduced from the shipped weights by one command (the photos are downloaded, or given with
-`--data`):
+Every figure below is reproduced from the shipped weights by one command, where the training code is: in the course's
+own repository (the photos are downloaded, or given with `--data`):
 
     pip install 'pset4[embedded,training]'
     python -m training evaluate
