@@ -12,6 +12,7 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions, NbGraderPreprocessor
 from traitlets import Unicode
 
+from autograder.course.address import course_repository
 from autograder.course.agreement import Disagreement, disagreements, refuse_notebooks
 from autograder.course.cells import grade_id
 from autograder.course.seeds import exam_seed
@@ -58,13 +59,14 @@ def _sources(converter: Any) -> list[Path]:
 
 
 class FillCourseAddress(NbGraderPreprocessor):  # type: ignore[misc]
-    """On release: the students' repository for the Colab badge and the installation, and what the course wishes."""
+    """On release: the students' repository for badge and installation, and what the course wishes."""
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
         """Fills in every cell, and asks Colab to keep its AI features off if the settings say so."""
         settings = load_settings()
+        repository = course_repository(settings)
         for cell in nb.cells:
-            cell.source = fill_address(cell.source, settings.repository, settings.branch)
+            cell.source = fill_address(cell.source, repository, settings.branch)
         if not settings.ai_on_colab:
             nb.metadata["colab"] = {"generative_ai_disabled": True}
         return nb, resources

@@ -24,7 +24,8 @@ s4,Kim,Ji,ji2@uni.example,4714,126
 
 
 def notebook(words: str = "", number: int = 1) -> bytes:
-    cell = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": f"p{number}a_x"}}, "source": words, "outputs": []}
+    marks = {"nbgrader": {"grade_id": f"p{number}a_x"}}
+    cell = {"cell_type": "code", "metadata": marks, "source": words, "outputs": []}
     return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
@@ -122,8 +123,8 @@ def test_the_newest_wins_and_the_others_are_named(download: Download) -> None:
 
 def test_a_second_download_replaces_what_is_older_and_leaves_what_is_newer(download: Download) -> None:
     name = f"mllerjrg_4711_9001_{FIRST}.ipynb"
-    for date, words in (((2026, 5, 4, 12, 0, 0), "old"), ((2026, 5, 5, 12, 0, 0), "new"), ((2026, 5, 3, 12, 0, 0), "x")):
-        assert download.collect(download.zip({name: notebook(words)}, date=date)) == 0
+    for day, words in ((4, "old"), (5, "new"), (3, "x")):
+        assert download.collect(download.zip({name: notebook(words)}, date=(2026, 5, day, 12, 0, 0))) == 0
     assert download.taken()[f"s1/pset4/{FIRST}.ipynb"] == notebook("new")
     assert "newer" in download.said
     assert download.taken()["s1/pset4/timestamp.txt"].startswith(b"2026-05-0")
@@ -199,7 +200,8 @@ def tricks() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("words", tricks())
 def test_a_trick_is_refused_by_name_and_the_others_go_on(download: Download, words: str) -> None:
-    files = {"Jörg Müller_123_assignsubmission_file/hand.zip": tricks()[words], f"s2/{SECOND}.ipynb": notebook(number=2)}
+    place = "Jörg Müller_123_assignsubmission_file/hand.zip"
+    files = {place: tricks()[words], f"s2/{SECOND}.ipynb": notebook(number=2)}
     assert download.collect(download.zip(files)) == 3, download.said
     assert "refused" in download.said and words in download.said
     assert list(download.taken()) == [f"s2/pset4/{SECOND}.ipynb", "s2/pset4/timestamp.txt"]

@@ -96,7 +96,7 @@ def test_problem_3_runs_the_student_s_layers_of_problem_1(released: Path, tmp_pa
         notebook = fill_in(nbformat.read(released / f"{name}.ipynb", as_version=4), MEMBERS[0])
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
     cells = {cell.id: cell for cell in executed(tmp_path / f"{NOTEBOOKS[2]}.ipynb").cells}
-    assert said(cells["p3_together"]).splitlines() == [
+    assert said(cells["p3_layers"]).splitlines() == [
         "conv1d: yours, from problem1_forward.ipynb",
         "maxpool1d: yours, from problem1_forward.ipynb",
     ]

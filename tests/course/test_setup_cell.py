@@ -12,10 +12,11 @@ from typing import Any
 import nbformat
 import pytest
 
-from autograder.course.address import on_github
+from autograder.course.address import course_repository, on_github
 from autograder.course.contract import NOTEBOOKS
 from autograder.course.folders import REPOSITORY, SOURCE
 from autograder.course.preprocessors import fill_address
+from pset4.settings import load_settings
 
 # A shell in which the package is not installed; `%pip` installs it if there is a network.
 DRIVER = """
@@ -163,3 +164,21 @@ def test_once_the_network_is_back_errors_are_shown_as_ever(tmp_path: Path) -> No
 )
 def test_the_address_is_read_from_origin_without_what_gives_access(remote: str, repository: str) -> None:
     assert on_github(remote) == repository
+
+
+@pytest.mark.parametrize(
+    ("setting", "origin", "address"),
+    [
+        ("a-university/course", "git@github.com:fork/pset4.git", "a-university/course"),
+        ("OWNER/pset4", "git@github.com:fork/pset4.git", "fork/pset4"),
+        ("OWNER/pset4", "/srv/git/pset4", "OWNER/pset4"),
+        ("OWNER/pset4", None, "OWNER/pset4"),
+    ],
+)
+def test_the_settings_go_before_origin(tmp_path: Path, setting: str, origin: str | None, address: str) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    if origin:
+        subprocess.run(["git", "-C", str(tmp_path), "remote", "add", "origin", origin], check=True)
+    text = (REPOSITORY / "pset4.toml").read_text(encoding="utf-8").replace("OWNER/pset4", setting)
+    (tmp_path / "pset4.toml").write_text(text, encoding="utf-8")
+    assert course_repository(load_settings(tmp_path / "pset4.toml"), tmp_path) == address

@@ -339,7 +339,7 @@ def _copy_number(entry: Entry) -> int:
 
 
 def _is_exact(entry: Entry, name: str) -> bool:
-    """Whether it has the expected name where it is expected, or at the top of an archive, as `pset4 handin` makes it."""
+    """Whether it has the expected name where it is expected, or at the top of an archive, as `pset4 handin` does it."""
     *folders, last = entry.place.parts
     in_archive = len(folders) == 1 and folders[0].lower().endswith(".zip")
     return last == f"{name}.ipynb" and (not folders or in_archive)
