@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
 
@@ -16,6 +16,7 @@ from rich.table import Table
 from autograder.course.cells import TEST
 from autograder.course.contract import BONUS, EXERCISES, NOTEBOOKS, POINTS
 from autograder.course.folders import ASSIGNMENT
+from autograder.course.late import Late, Policy, final_points, read_policy, rounded
 from autograder.engine.grader.staging import students
 from autograder.engine.grader.store import Bundle, Status, Store
 
@@ -81,6 +82,9 @@ class Row:
         problem: Why the submission, or a part of it, could not be graded, or what a human should know of it; or "".
         graded: Whether there is a grade at all.
         feedback: Folder of the feedback pages, if they are there.
+        maxima: What each graded cell is worth, by the cell's id.
+        late: How late it came; None where the course has no due date.
+        penalty: What a plugin of nbgrader's takes off for lateness; it counts only where the course has no due date.
     """
 
     student: str
@@ -90,6 +94,9 @@ class Row:
     problem: str = ""
     graded: bool = True
     feedback: Path | None = None
+    maxima: Mapping[str, float] = field(default_factory=dict)
+    late: Late | None = None
+    penalty: float = 0.0
 
     def by_notebook(self, notebook: str) -> float:
         """Points of one notebook, without the bonus."""
@@ -108,6 +115,48 @@ class Row:
     def bonus(self) -> float:
         """Bonus points."""
         return sum(points for cell, points in self.by_cell.items() if cell in _BONUS_CELLS)
+
+    @property
+    def final(self) -> float:
+        """Points without the bonus, after lateness, rounded: what is handed on."""
+        return final_points(max(0.0, self.total - self._penalty), self.late)
+
+    def final_of(self, notebook: str) -> float:
+        """A notebook's points without the bonus, after lateness, each rounded: their sum may miss `final` by a cent."""
+        return final_points(self.by_notebook(notebook), self.late)
+
+    @property
+    def final_bonus(self) -> float:
+        """Bonus points after lateness, rounded."""
+        return final_points(self.bonus, self.late)
+
+    @property
+    def taken_off(self) -> float:
+        """What lateness costs, of the points without the bonus."""
+        return rounded(rounded(self.total) - self.final)
+
+    @property
+    def _penalty(self) -> float:
+        return 0.0 if self.late else self.penalty
+
+    @property
+    def maximum(self) -> float:
+        """What the assignment is worth, without the bonus."""
+        return sum(points for cell, points in self.maxima.items() if cell not in _BONUS_CELLS)
+
+    def maximum_of(self, notebook: str) -> float:
+        """What a notebook is worth, without the bonus."""
+        return sum(p for cell, p in self.maxima.items() if _belongs(cell, notebook) and cell not in _BONUS_CELLS)
+
+    @property
+    def has_number(self) -> bool:
+        """Whether everything that a machine judges has a score, so that the points are somebody's."""
+        return self.graded and not self.ungraded
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nobody waits for anything: the points can be handed on."""
+        return self.has_number and not self.waiting
 
     @property
     def status(self) -> str:
@@ -142,20 +191,37 @@ def read_rows(course: Path) -> list[Row]:
 
     Args:
         course: Root of the nbgrader course.
+
+    Raises:
+        CannotStore: If the results cannot be read.
+        NoLatePolicy: If the extensions cannot be read.
     """
+    policy = read_policy(course)
     store = Store(course)
     known = store.known(ASSIGNMENT)
     remarks = {ending.student: "; ".join(ending.remarks) for ending in endings(store.bundles(ASSIGNMENT))}
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        maxima = _maxima(gradebook)
         return [
-            Row(student, problem=STORING, graded=False)
+            Row(student, problem=STORING, graded=False, maxima=maxima)
             if known.get(student)
-            else _row(course, gradebook, student, remarks.get(student))
+            else replace(_row(course, gradebook, student, remarks.get(student), policy), maxima=maxima)
             for student in students(course / "submitted")
         ]
 
 
-def _row(course: Path, gradebook: Gradebook, student: str, remarks: str | None) -> Row:
+def _maxima(gradebook: Gradebook) -> dict[str, float]:
+    """What each graded cell is worth: as nbgrader knows it, and as it was agreed as long as nbgrader knows nothing."""
+    try:
+        notebooks = gradebook.find_assignment(ASSIGNMENT).notebooks
+    except MissingEntry:
+        notebooks = []
+    known = {cell.name: float(cell.max_score or 0.0) for notebook in notebooks for cell in notebook.grade_cells}
+    agreed = {exercise.id + TEST * (exercise.form == "code"): exercise.points for exercise in EXERCISES}
+    return known or agreed
+
+
+def _row(course: Path, gradebook: Gradebook, student: str, remarks: str | None, policy: Policy | None) -> Row:
     """The row of one student; `remarks` are the engine's, None where nbgrader's own kernel graded."""
     problem = unreadable(course / "submitted" / student / ASSIGNMENT) if remarks is None else remarks
     try:
@@ -174,21 +240,27 @@ def _row(course: Path, gradebook: Gradebook, student: str, remarks: str | None) 
         ungraded=tuple(name for name in open_cells if name.endswith(TEST)),
         problem=problem,
         feedback=feedback if feedback.exists() else None,
+        late=policy.of(student, submission.timestamp) if policy else None,
+        penalty=float(submission.late_submission_penalty or 0.0),
     )
 
 
 def render(rows: Iterable[Row], console: Console | None = None) -> None:
     """Prints the table."""
-    console = console or Console()
+    console, rows = console or Console(), list(rows)
+    dated = any(row.late for row in rows)
     # A log file or a pipe has no width; the reasons must not be cut there.
     if not console.is_terminal:
-        console = Console(width=160)
+        console = Console(file=console.file, width=160)
     table = Table(title=f"{ASSIGNMENT}: points by problem", caption="feedback pages: see below")
     table.add_column("student")
     for number in range(1, len(NOTEBOOKS) + 1):
         table.add_column(f"P{number}", justify="right")
     table.add_column(f"of {POINTS:g}", justify="right")
     table.add_column(f"bonus of {BONUS:g}", justify="right")
+    if dated:
+        table.add_column("late")
+        table.add_column("in the end", justify="right")
     table.add_column("needs a human")
     folders = []
     for row in rows:
@@ -196,10 +268,18 @@ def render(rows: Iterable[Row], console: Console | None = None) -> None:
         ungraded = f"not gradable: {', '.join(row.ungraded)}" if row.ungraded else ""
         needs = "\n".join(text for text in (ungraded, written, shorten(row.problem, 100)) if text)
         points = [OPEN if row.is_open(name) else f"{row.by_notebook(name):g}" for name in NOTEBOOKS]
-        total = [OPEN, OPEN] if OPEN in points else [f"{row.total:g}", f"{row.bonus:g}"]
-        table.add_row(escape(row.student), *points, *total, escape(needs))
+        total = [OPEN, OPEN] if OPEN in points else [f"{rounded(row.total):g}", f"{rounded(row.bonus):g}"]
+        late = _lateness(row, OPEN in points) if dated else []
+        table.add_row(escape(row.student), *points, *total, *late, escape(needs))
         if row.feedback:
             folders.append(row.feedback)
     console.print(table)
     if folders:
         console.print(f"feedback pages: {folders[0].parent.parent}/<student>/{ASSIGNMENT}/*.html", soft_wrap=True)
+
+
+def _lateness(row: Row, is_open: bool) -> list[str]:
+    """How late, and what the points are worth after it, the bonus apart."""
+    span = f"{row.late.span}: x {row.late.factor:.2f}" if row.late and row.late.span else ""
+    bonus = f" + {row.final_bonus:g}" if row.final_bonus else ""
+    return [span, OPEN if is_open else f"{row.final:g}{bonus}"]
