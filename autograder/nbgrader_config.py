@@ -27,7 +27,7 @@ from autograder.course.preprocessors import (
     SetExamSeed,
 )
 from autograder.engine.grader.plugs import use_safe_pages, use_two_processes
-from pset4.settings import load_settings
+from pset4.settings import SettingsError, load_settings
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - traitlets provides it
 
@@ -78,7 +78,10 @@ use_safe_pages(c)
 c.ExportApp.plugin_class = CourseExport
 
 # --- how submissions are run (pset4.toml, section `grading`)
-settings = load_settings()
+try:
+    settings = load_settings()
+except SettingsError as reason:  # nbgrader would log any other error, and go on without what stands here
+    raise SystemExit(str(reason)) from None
 if settings.two_processes:
     use_two_processes(c)
     c.RunTwoProcesses.unsafe_no_sandbox = settings.unsafe_no_sandbox

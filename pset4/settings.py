@@ -7,10 +7,12 @@ small files that ship with the course in the same two ways.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,10 @@ def settings_file() -> Path:
     return _beside_or_inside("pset4.toml")
 
 
+class SettingsError(ValueError):
+    """The settings cannot be read as they are meant; the message names the file, the section and the setting."""
+
+
 def load_settings(path: Path | None = None) -> Settings:
     """Reads `pset4.toml`.
 
@@ -69,57 +75,116 @@ def load_settings(path: Path | None = None) -> Settings:
         path: Another file than the course's own.
 
     Raises:
-        ValueError: If a setting is missing, or an iteration count is not a positive integer.
+        SettingsError: If the file cannot be read, or a setting is missing, is not known or is not what it must be.
     """
     path = path or settings_file()
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
-    grading = table.get("grading", {})
     try:
-        settings = Settings(
-            repository=table["course"]["repository"],
-            branch=table["course"]["branch"],
-            ai_on_colab=table["course"].get("ai_on_colab", False),
-            n_iter=table["attack"]["n_iter"],
-            n_iter_while_grading=table["attack"]["n_iter_while_grading"],
-            two_processes=grading.get("two_processes", True),
-            unsafe_no_sandbox=grading.get("unsafe_no_sandbox", False),
-            course_name=_text(path, table["course"], "name", "PSet 4"),
-            due=_due(path, table["course"].get("due", "")),
-            tracks=_tracks(path, table["course"].get("tracks", [])),
-        )
-    except KeyError as missing:
-        raise ValueError(f"{path} has no setting {missing}; the file that came with the course has it") from None
-    for name in ("n_iter", "n_iter_while_grading"):
-        value = getattr(settings, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{path}: {name} must be a positive integer, not {value!r}")
-    return settings
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+    _refuse_unknown(path, table)
+    return Settings(**{setting.field or name: _value(path, table, name) for name, setting in _SETTINGS.items()})
 
 
-def _text(path: Path, section: Mapping[str, Any], name: str, default: str) -> str:
-    value = section.get(name, default)
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{path}: {name} must be a text, not {value!r}")
+def _refuse_unknown(path: Path, table: Mapping[str, Any]) -> None:
+    """Refuses names that nothing reads: whoever mistyped one would believe it set."""
+    sections = {setting.section for setting in _SETTINGS.values()}
+    for section, content in table.items():
+        if section not in sections:
+            raise SettingsError(f"{path}: there is no section [{section}]{_nearest(section, sections, '[{}]')}")
+        if not isinstance(content, Mapping):
+            raise SettingsError(f"{path}: [{section}] must be a section, not {content!r}")
+        names = {name for name, setting in _SETTINGS.items() if setting.section == section}
+        for name in content:
+            if name not in names:
+                raise SettingsError(f"{path}, [{section}]: there is no setting {name}{_nearest(name, names, '{}')}")
+
+
+def _nearest(name: str, names: set[str], form: str) -> str:
+    if near := get_close_matches(name, names, n=1):
+        return f"; did you mean {form.format(near[0])}?"
+    return f"; there is {', '.join(map(form.format, sorted(names)))}"
+
+
+def _value(path: Path, table: Mapping[str, Any], name: str) -> Any:
+    setting = _SETTINGS[name]
+    given = table.get(setting.section, {}).get(name, setting.default)
+    if given is _REQUIRED:
+        raise SettingsError(f"{path}, [{setting.section}]: the setting {name} is missing; it is {setting.expected}")
+    value = setting.read(given)
+    if value is _REFUSED:
+        raise SettingsError(f"{path}, [{setting.section}]: {name} must be {setting.expected}, not {given!r}")
     return value
 
 
-def _due(path: Path, value: Any) -> datetime | None:
+_REQUIRED, _REFUSED = object(), object()
+_ADDRESS = re.compile(
+    r"(?:(?:https?://)?(?:www\.)?github\.com/|git@github\.com:)?([\w-]+/[\w-][\w.-]*?)(?:\.git)?/?", re.ASCII
+)
+
+
+def _repository(value: Any) -> Any:
+    found = _ADDRESS.fullmatch(value.strip()) if isinstance(value, str) else None
+    return found[1] if found else _REFUSED
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, str) and value.strip() else _REFUSED
+
+
+def _word(value: Any) -> Any:
+    return value if isinstance(value, str) and value.split() == [value] else _REFUSED
+
+
+def _truth(value: Any) -> Any:
+    return value if isinstance(value, bool) else _REFUSED
+
+
+def _count(value: Any) -> Any:
+    return value if type(value) is int and value >= 1 else _REFUSED
+
+
+def _due(value: Any) -> Any:
     if value == "":
         return None
     try:
         due = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        due = None
-    if due is None or due.tzinfo is None:
-        example = "2026-10-01T23:59:00-04:00"
-        raise ValueError(f'{path}: due must be a date and time with its time zone ("{example}"), or "", not {value!r}')
-    return due
+        return _REFUSED
+    return due if due.tzinfo else _REFUSED
 
 
-def _tracks(path: Path, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(track, str) and track for track in value):
-        raise ValueError(f'{path}: tracks must be a list of names, such as ["6.819", "6.869"], not {value!r}')
-    return tuple(value)
+def _tracks(value: Any) -> Any:
+    fits = isinstance(value, list) and all(isinstance(track, str) and track for track in value)
+    return tuple(value) if fits else _REFUSED
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Where a setting stands, what makes its value (or `_REFUSED`), and that in words."""
+
+    section: str
+    read: Callable[[Any], Any]
+    expected: str
+    default: Any = _REQUIRED
+    field: str = ""
+
+
+_TRUTH, _COUNT = "true or false, without quotes", "a positive integer"
+_SETTINGS = {
+    "repository": _Setting("course", _repository, '"owner/name" of a repository on GitHub'),
+    "branch": _Setting("course", _word, 'the name of a branch, such as "main"'),
+    "ai_on_colab": _Setting("course", _truth, _TRUTH, False),
+    "name": _Setting("course", _text, 'a text, such as "PSet 4"', "PSet 4", field="course_name"),
+    "due": _Setting(
+        "course", _due, 'a date and time with its time zone, such as "2026-10-01T23:59:00-04:00", or ""', ""
+    ),
+    "tracks": _Setting("course", _tracks, 'a list of names, such as ["6.819", "6.869"]', []),
+    "n_iter": _Setting("attack", _count, _COUNT),
+    "n_iter_while_grading": _Setting("attack", _count, _COUNT),
+    "two_processes": _Setting("grading", _truth, _TRUTH, True),
+    "unsafe_no_sandbox": _Setting("grading", _truth, _TRUTH, False),
+}
 
 
 def is_grading() -> bool:

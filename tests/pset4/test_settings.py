@@ -42,10 +42,22 @@ def test_settings_of_ones_own_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("n_iter = 20", "", "no setting 'n_iter'"),
-        ("[course]", "[coarse]", "no setting 'course'"),
+        ("n_iter = 20", "", r"\[attack\]: the setting n_iter is missing; it is a positive integer"),
+        ("[course]", "[coarse]", r"there is no section \[coarse\]; did you mean \[course\]\?"),
+        ("[attack]", "[xyz]", r"there is no section \[xyz\]; there is \[attack\], \[course\], \[grading\]"),
+        (COMPLETE, "attack = 3\n", r"\[attack\] must be a section, not 3"),
         ("n_iter = 20", "n_iter = 0", "n_iter must be a positive integer, not 0"),
+        ("n_iter = 20", "n_iter = true", "n_iter must be a positive integer, not True"),
         ("n_iter_while_grading = 5", "n_iter_while_grading = 2.5", "n_iter_while_grading must be .* not 2.5"),
+        ("n_iter = 20", "n_iter = ", "cannot be read"),
+        ("[attack]", "[grading]\ntwo_process = false\n[attack]", r"\[grading\]: .* did you mean two_processes\?"),
+        ("[attack]", "[grading]\ntwo_processes = 'no'\n[attack]", "two_processes must be true or false, .* not 'no'"),
+        ("[attack]", "[grading]\nqqq = 1\n[attack]", "there is two_processes, unsafe_no_sandbox"),
+        ("someone/course", "https://gitlab.com/a/b", 'repository must be "owner/name" of a repository on GitHub'),
+        ("someone/course", "https://github.com/someone", "repository must be"),
+        ("someone/course", "course", "repository must be"),
+        ('"someone/course"', "7", "repository must be"),
+        ('"spring"', '"my branch"', "branch must be the name of a branch"),
     ],
 )
 def test_a_wrong_setting_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -54,6 +66,29 @@ def test_a_wrong_setting_is_named(old: str, new: str, message: str, tmp_path: Pa
     with pytest.raises(ValueError, match=message) as error:
         load_settings(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "https://github.com/a/b-c",
+            "https://github.com/a/b-c.git",
+            "http://www.github.com/a/b-c/",
+            "github.com/a/b-c",
+        ),
+        *("git@github.com:a/b-c.git", "a/b-c"),
+    ],
+)
+def test_an_address_on_github_is_its_owner_and_name(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "pset4.toml"
+    path.write_text(COMPLETE.replace("someone/course", address))
+    assert load_settings(path).repository == "a/b-c"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"pset4\.toml cannot be read"):
+        load_settings(tmp_path / "pset4.toml")
 
 
 @pytest.mark.parametrize(
