@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from lab_pages import Lab, open_chromium, serve
 from playwright.sync_api import Browser, BrowserContext
+from right_notebooks import write_right_notebooks
 
 from autograder.commands.course import release_into
-from autograder.commands.sample_class import Member, fill_in
-from pset4.settings import load_settings
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +38,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answered(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The released notebooks with right answers, and attacks that are short."""
     folder = tmp_path_factory.mktemp("answered")
-    for path in released.glob("*.ipynb"):
-        notebook = fill_in(nbformat.read(path, as_version=4), Member("right", "every answer is right"))
-        for cell in notebook.cells:
-            cell.source = cell.source.replace("N_ITER = n_iter()", f"N_ITER = {load_settings().n_iter_while_grading}")
-        nbformat.write(notebook, folder / path.name)
+    write_right_notebooks(released, folder)
     return folder
 
 
