@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from nbgrader.api import Gradebook
 
 from autograder.commands import table
@@ -80,7 +81,9 @@ def feedback(course: Course, student: str, notebook: str) -> str:
 def test_feedback_shows_every_figure_of_an_honest_notebook(graded: Course, notebook: str) -> None:
     page = feedback(graded, "all_right", notebook)
     assert "was left out" not in page
-    assert "data:image/" in page
+    pictures = BeautifulSoup(page, "html.parser").select("img[src^='data:image/']")
+    assert pictures
+    assert all(picture.get("alt") for picture in pictures)
 
 
 def test_feedback_says_what_is_wrong_and_hides_the_exam(graded: Course) -> None:
