@@ -37,10 +37,10 @@ from nbgrader_course import Course, find_alembic, stop_after
 from rich.console import Console
 from traitlets.config.loader import PyFileConfigLoader
 
-from autograder import __main__ as command
 from autograder.answers import answers_for, reference
 from autograder.answers.notebook import write_answers
 from autograder.commands import course as course_module
+from autograder.commands import grade as command
 from autograder.course.cells import grade_id
 from autograder.course.contract import AUTO_GRADED, NOTEBOOKS
 from autograder.course.folders import ASSIGNMENT, COURSE
