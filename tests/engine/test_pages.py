@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,11 +22,12 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from graded_course import ASSIGNMENT, NOTEBOOK, GradedCourse
+from lab_pages import open_chromium
 from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 from nbgrader.converters import GenerateFeedback as StockFeedback
 from nbgrader.coursedir import CourseDirectory
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from traitlets.config import Config
 
 from autograder.course.folders import REPOSITORY
@@ -146,14 +146,8 @@ def hostile_notebook() -> Any:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or another of its kind; a missing one is a failure: these promises are tested or not made."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    assert program, "Chromium is missing: sudo apt-get install chromium (`make browser` does it where it may)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 STUDENT = f"<img src=x onerror={HACK}>"
