@@ -255,7 +255,7 @@ def configured(course: Course, monkeypatch: pytest.MonkeyPatch) -> Course:
 
 
 def grade_in_words(course: Course) -> tuple[int, str]:
-    """Exit status of `python -m autograder grade`, and its table."""
+    """Exit status of `autograder grade`, and its table."""
     shown = Console(record=True, width=150, file=io.StringIO())
     status = command.grade(course.root, *small.sandbox_options(), assignment=small.ASSIGNMENT, console=shown)
     return status, shown.export_text()

@@ -49,7 +49,7 @@ class LogLines:
 
 
 class ProgressBar(LogLines):
-    """What `python -m autograder grade` shows: a bar while it runs, and at the end why somebody has no grade."""
+    """What `autograder grade` shows: a bar while it runs, and at the end why somebody has no grade."""
 
     def __init__(self, log: logging.Logger) -> None:
         super().__init__(log)

@@ -49,7 +49,7 @@ class MachineFault(Exception):
         super().__init__(
             "Grading refuses, because this machine would not grade rightly. Nothing was stored.\n"
             f"{shown}{more}\nWhen this is mended, run the same command again; "
-            "`python -m autograder check` says what is left."
+            "`autograder check` says what is left."
         )
 
 

@@ -54,7 +54,7 @@ ADVICE = (
     "`apt install bubblewrap libseccomp2` (Debian, Ubuntu) or `dnf install bubblewrap libseccomp` (Fedora), and "
     "`pip install pyseccomp`. On macOS and Windows, grade in a Linux virtual machine or container. To run students' "
     "code without a sandbox, with all rights of your account, set unsafe_no_sandbox in pset4.toml (or, with "
-    "`python -m autograder grade`, use --unsafe-no-sandbox)."
+    "`autograder grade`, use --unsafe-no-sandbox)."
 ).format(version=".".join(map(str, OLDEST_BUBBLEWRAP)))
 
 

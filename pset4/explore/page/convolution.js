@@ -21,12 +21,13 @@
       "fill-opacity": 0.12, stroke: framed ? "var(--pset4-blue)" : "var(--pset4-line)", "stroke-opacity": framed ? 1 : 0.4 }),
     h("text", { x: x(j), y, ...middle }, text),
   ];
-  const kernelX = (m) => left + (m + 0.5) * Math.max(column, 72);
+  const kernelColumn = Math.max(column, Math.min(88, (width - left) / kernel.length));
+  const kernelX = (m) => left + (m + 0.5) * kernelColumn;
 
   return h("svg", { width, height: 440, viewBox: `0 0 ${width} 440`, role: "group", "aria-label": "Signal, kernel and one output" },
     h("defs", {}, h("pattern", { id: "pset4-padding", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
       h("line", { x1: 0, y1: 0, x2: 0, y2: 6, stroke: "var(--pset4-line)", "stroke-width": 2 }))),
-    name("kernel", top.kernel + 4), zero(top.kernel, left, kernelX(kernel.length) - 36),
+    name("kernel", top.kernel + 4), zero(top.kernel, left, kernelX(kernel.length - 0.5)),
     kernel.map((value, m) => [
       bar("kernel", m, { x: kernelX(m), y0: top.kernel, width: 40, unit, label: `kernel[${m}], which is W[${m - reach}]`, fill: "var(--pset4-orange)" }),
       h("text", { x: kernelX(m), y: top.kernel + 56, ...middle }, `W[${m - reach}] = ${number(value)}`.replace("-", "−")),
