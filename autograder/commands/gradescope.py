@@ -27,7 +27,6 @@ from autograder.exports.gradescope import Outcome, results
 PLACE = Path("/autograder")
 WITHOUT_SANDBOX = "--RunTwoProcesses.unsafe_no_sandbox=True"
 NO_SANDBOX = "Graded without a sandbox: the student's code had all rights here, and could have forged this result."
-FAILED = "The autograder failed; the instructor was told. Your submission is kept."
 
 
 def stage(place: Path, root: Path) -> str:
@@ -67,8 +66,8 @@ def outcome_of(root: Path, row: Row, *remarks: str) -> Outcome:
     )
 
 
-def grade(place: Path = PLACE) -> dict[str, Any]:
-    """Grades the submission; returns what belongs into `results.json`."""
+def grade(place: Path = PLACE) -> dict[str, Any] | None:
+    """Grades the submission; returns what belongs into `results.json`, or None where it could not be graded."""
     with tempfile.TemporaryDirectory() as folder:
         course = Course(Path(folder))
         options, remarks = [], []
@@ -77,19 +76,26 @@ def grade(place: Path = PLACE) -> dict[str, Any]:
         except SandboxUnavailable as reason:
             options, remarks = [WITHOUT_SANDBOX], [NO_SANDBOX, str(reason)]
         student = stage(place, course.root)
+        course.release()  # nbgrader grades what it has released
         status = course.autograde(*options)
         rows = [row for row in read_rows(course.root) if row.student == student and row.graded]
         if status not in (0, NEEDS_A_HUMAN) or not rows:
             print(course.log.read_text(encoding="utf-8") if course.log.exists() else "nbgrader wrote no log")
-            return {"score": 0.0, "output": FAILED, "visibility": "hidden", "stdout_visibility": "hidden"}
+            return None
         return results(outcome_of(course.root, rows[0], *remarks))
 
 
-def main() -> int:
-    """Writes `results.json`."""
-    target = PLACE / "results" / "results.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(grade(), indent=1), encoding="utf-8")
+def main(place: Path = PLACE) -> int:
+    """Writes `results.json`.
+
+    Returns:
+        0; 1 without that file, which Gradescope shows as an autograder that failed, and not as 0 points.
+    """
+    graded = grade(place)
+    if graded is None:
+        return 1
+    (place / "results").mkdir(parents=True, exist_ok=True)
+    (place / "results" / "results.json").write_text(json.dumps(graded, indent=1), encoding="utf-8")
     return 0
 
 
