@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -148,7 +149,9 @@ def grade_notebook(
         bundle = bundle.with_remark(remark)
     store.save(bundle)
     if job.arrival == "handed in":
+        started = time.monotonic()
         bundle = _Run(job, bundle, store, options, progress or (lambda _words: None)).to_the_end()
+        bundle = replace(bundle, seconds=round(time.monotonic() - started, 2))
     else:
         bundle = _nothing_to_run(job, bundle)
     bundle = replace(bundle, status=_status(job, bundle))

@@ -79,6 +79,7 @@ class Bundle:
         ungraded: Exercises that could not be judged through no proven fault of the student's, by id, each with the
             reason. They have no score until a human gives one, or a later run can judge them.
         outputs: Outputs of the executed cells, by the cell's place; in nbformat's form.
+        seconds: How long its last run took; 0 if nothing was run. Two bundles that differ in it alone are equal.
     """
 
     key: Key
@@ -90,6 +91,7 @@ class Bundle:
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     ungraded: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[int, Sequence[Output]] = field(default_factory=dict)
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def complete(self) -> bool:
