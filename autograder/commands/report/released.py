@@ -40,7 +40,13 @@ def read_released(folder: Path = RELEASED) -> Released:
             if cell["cell_type"] == "markdown":
                 if heading := _PROBLEM.search(text):
                     titles.setdefault(name, heading[1])
-                titles |= {found[1]: found[2].replace("`", "") for found in _EXERCISE.finditer(text)}
+                titles |= {found[1]: _named(found[2]) for found in _EXERCISE.finditer(text)}
             if marks(cell).get("solution"):
                 stubs[grade_id(cell)] = text
     return Released(titles, stubs)
+
+
+def _named(title: str) -> str:
+    """A title as it stands at the beginning of a line."""
+    title = title.replace("`", "")
+    return title[:1].upper() + title[1:]
