@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import small_course as small
+from loopback import Server, loopback_server
 from nbgrader_course import Course as SmallCourse
 from nbgrader_course import find_alembic
 from small_course import sandbox_options
@@ -69,3 +70,10 @@ def released_small_course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def course(released_small_course: Path, tmp_path: Path) -> SmallCourse:
     shutil.copytree(released_small_course, tmp_path / "course")
     return SmallCourse(tmp_path / "course")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server of this machine, with pages that a test puts there."""
+    with loopback_server() as running:
+        yield running

@@ -18,12 +18,12 @@ from rich.table import Table
 from autograder.collecting.choosing import Candidate, Fate, assign, choose, recognise
 from autograder.collecting.people import GRADESCOPE, Roster, owner_of, read_roster, submitters
 from autograder.collecting.sources import Found, NoSource, read_source
+from autograder.commands.course import NEEDS_A_HUMAN
 from autograder.course.contract import NOTEBOOKS
 from autograder.course.folders import ASSIGNMENT
 from autograder.engine.grader.staging import ARCHIVES, MAX_FILES, TIMESTAMP
 
 STANDS_OUT: tuple[Fate, ...] = ("refused", "unrecognised", "superseded", "left out")
-NEEDS_A_HUMAN = 3
 REPORTS = frozenset({"report.pdf"})  # ours, beside the notebooks in a student's zip
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from autograder.collecting.people import Roster, read_roster
 from autograder.collecting.sources import NoSource
+from autograder.commands.course import NEEDS_A_HUMAN
 from autograder.commands.places import DATABASE
 from autograder.commands.table import NOT_YET, Row, read_rows
 from autograder.course.contract import NOTEBOOKS
@@ -32,7 +33,6 @@ COLUMNS = (
 )
 NOT_HANDED_IN = "not handed in"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-NEEDS_A_HUMAN = 3
 ROSTER = "roster.csv"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
 from pset4.explore.explorer import Answer, Control, Explorer, State, show
+from pset4.explore.numbers import factor, floats, vector
 from pset4.figures.gradients import ThreeWays, library_conv1d, library_maxpool1d
+from pset4.figures.grids import number
 from pset4.figures.shares import Shares, draw_shares, measure_shares
 
 EVERYTHING = "all"
@@ -37,7 +38,7 @@ def pooling_backward(
     """
 
     def measure(state: State) -> Shares:
-        signal = _tensor(state["x_in"])
+        signal = vector(state["x_in"])
         return measure_shares(
             lambda x: maxpool1d(x, size),
             lambda grad: maxpool1d_backward(grad, signal.clone(), size),
@@ -46,7 +47,7 @@ def pooling_backward(
             library=lambda x: library_maxpool1d(x, size),
         )
 
-    state = {"x_in": _floats(x_in), "grad_out": _floats(grad_out)}
+    state = {"x_in": floats(x_in), "grad_out": floats(grad_out)}
     _show(measure, state, {"first": 0, "last": size - 1, "ties": True}, function="explore.pooling_backward")
 
 
@@ -72,7 +73,7 @@ def convolution_backward(
     """
 
     def measure(state: State) -> Shares:
-        taps = _tensor(state["kernel"])
+        taps = vector(state["kernel"])
         return measure_shares(
             lambda x: conv1d(x, taps.clone()),
             lambda grad: conv1d_backward_input(grad, taps.clone()),
@@ -81,7 +82,7 @@ def convolution_backward(
             library=lambda x: library_conv1d(x, taps),
         )
 
-    state = {"x_in": _floats(x_in), "grad_out": _floats(grad_out), "kernel": _floats(kernel)}
+    state = {"x_in": floats(x_in), "grad_out": floats(grad_out), "kernel": floats(kernel)}
     reach = len(kernel) // 2
     _show(measure, state, {"first": -reach, "last": reach, "ties": False}, function="explore.convolution_backward")
 
@@ -151,15 +152,15 @@ def _entry(ways: ThreeWays, index: int) -> tuple[str, str, str]:
     else:
         columns = (ways.by_formula, ways.by_differences, ways.by_autograd)
         formula, differences, autograd = (float(column[index]) for column in columns)
-    return _short(formula), _short(differences), _short(autograd)
+    return number(formula), number(differences), number(autograd)
 
 
 def _from_output(shares: Shares, m: int, grad: float) -> str:
     reached = [j for j, weight in enumerate(shares.weights[m].tolist()) if weight != 0]
     if not reached:
-        return f"✗ grad_out[{m}] = {_short(grad)} reaches no input."
-    parts = [f"{_short(float(shares.weights[m, j]))}·{_factor(grad)} to x_in[{j}]" for j in reached]
-    return f"grad_out[{m}] = {_short(grad)} sends {', '.join(parts)}."
+        return f"✗ grad_out[{m}] = {number(grad)} reaches no input."
+    parts = [f"{number(float(shares.weights[m, j]))}·{factor(grad)} to x_in[{j}]" for j in reached]
+    return f"grad_out[{m}] = {number(grad)} sends {', '.join(parts)}."
 
 
 def _to_input(shares: Shares, j: int, name: str) -> str:
@@ -168,26 +169,9 @@ def _to_input(shares: Shares, j: int, name: str) -> str:
     if not arriving and returned == 0:
         return f"Nothing arrives at {name}: its gradient is 0."
     first, *others = arriving or [0.0]
-    sums = " + ".join([_short(first), *(_factor(share) for share in others)])
+    sums = " + ".join([number(first), *(factor(share) for share in others)])
     if abs(total - returned) > 1e-6 * max(1.0, abs(total)):
         return (
-            f"✗ {sums} = {_short(total)} arrives at {name} one by one, but your gradient there is {_short(returned)}."
+            f"✗ {sums} = {number(total)} arrives at {name} one by one, but your gradient there is {number(returned)}."
         )
-    return f"dC/dx_in[{j}] = {sums}" + (f" = {_short(total)}." if len(arriving) > 1 else ".")
-
-
-def _floats(values: Sequence[float]) -> list[float]:
-    return [float(value) for value in values]
-
-
-def _tensor(values: Sequence[float]) -> Tensor:
-    return torch.tensor(_floats(values), dtype=torch.float64)
-
-
-def _factor(value: float) -> str:
-    return f"({_short(value)})" if value < 0 else _short(value)
-
-
-def _short(value: float) -> str:
-    text = f"{value:.3g}"
-    return "0" if float(text) == 0 else text.replace("-", "−")
+    return f"dC/dx_in[{j}] = {sums}" + (f" = {number(total)}." if len(arriving) > 1 else ".")

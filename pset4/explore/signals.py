@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pset4.explore.explorer import Answer, Control, Explorer, State, show
+from pset4.explore.numbers import factor, floats, vector
+from pset4.figures.grids import number
 from pset4.figures.signals import draw_convolution, draw_pooling
 
 Convolution = Callable[[Tensor, Tensor], Tensor]
@@ -35,7 +37,7 @@ def convolution(
         kernel: The kernel to begin with, an odd number of values in -3..3.
         n: The output to look at, in 0..N-1.
     """
-    state = {"x_in": [float(v) for v in x_in], "kernel": [float(v) for v in kernel], "n": n, "correlation": False}
+    state = {"x_in": floats(x_in), "kernel": floats(kernel), "n": n, "correlation": False}
     controls = [
         Control("x_in", "values", "x_in", min=-3, max=3, step=0.5),
         Control("kernel", "values", "kernel", min=-3, max=3, step=0.5),
@@ -56,7 +58,7 @@ def convolution(
 
 
 def _one_output(conv1d: Convolution, state: State) -> Answer:
-    signal, taps, n = _tensor(state["x_in"]), _tensor(state["kernel"]), int(state["n"])
+    signal, taps, n = vector(state["x_in"]), vector(state["kernel"]), int(state["n"])
     reach = len(taps) // 2
     padded = F.pad(signal, (reach, reach))
     output = _checked(conv1d(signal.clone(), taps.clone()), len(signal))
@@ -68,7 +70,7 @@ def _one_output(conv1d: Convolution, state: State) -> Answer:
     largest = max(
         float(output.abs().nan_to_num(0).max()), 0.0 if correlation is None else float(correlation.abs().max())
     )
-    terms = [f"{_short(w)}·{_factor(x)}" for w, x in zip(weights.tolist(), padded.tolist(), strict=True) if w != 0]
+    terms = [f"{number(w)}·{factor(x)}" for w, x in zip(weights.tolist(), padded.tolist(), strict=True) if w != 0]
     return {
         "output": output,
         "weights": weights,
@@ -76,8 +78,8 @@ def _one_output(conv1d: Convolution, state: State) -> Answer:
         "names": _entries(conv1d, len(taps), len(padded), n + reach),
         "correlation": correlation,
         "scale": 4.5 / max(largest, 4.5),
-        "words": f"x_out[{n}] = {_short(float(output[n]))}; the products: {' + '.join(terms) or 'none'}"
-        f" = {_short(float(products.sum()))}",
+        "words": f"x_out[{n}] = {number(float(output[n]))}; the products: {' + '.join(terms) or 'none'}"
+        f" = {number(float(products.sum()))}",
     }
 
 
@@ -108,7 +110,7 @@ def pooling(
         x_in: The signal to begin with, values in -3..3.
         size: The size of the windows to begin with, in 1..N.
     """
-    state = {"x_in": [float(v) for v in x_in], "size": size, "shift": False}
+    state = {"x_in": floats(x_in), "size": size, "shift": False}
     controls = [
         Control("x_in", "values", "x_in", min=-3, max=3, step=0.5),
         Control("size", "slider", "size of the windows", min=1, max=len(x_in), framed=True),
@@ -128,7 +130,7 @@ def pooling(
 
 
 def _windows(maxpool1d: Pooling, state: State) -> Answer:
-    signal, size = _tensor(state["x_in"]), int(state["size"])
+    signal, size = vector(state["x_in"]), int(state["size"])
     output = _vector(maxpool1d(signal.clone(), size))
     if len(output) > len(signal):
         raise ValueError(f"`maxpool1d` was given {len(signal)} numbers and returned more: {len(output)}")
@@ -152,7 +154,7 @@ def _windows(maxpool1d: Pooling, state: State) -> Answer:
 def _who_wins(winners: Sequence[Sequence[int]], output: Sequence[float]) -> str:
     for m, inputs in enumerate(winners):
         if not inputs:
-            return f"✗ x_out[{m}] = {_short(output[m])}, but no input of window {m} is {_short(output[m])}."
+            return f"✗ x_out[{m}] = {number(output[m])}, but no input of window {m} is {number(output[m])}."
     wins = Counter(j for inputs in winners for j in inputs)
     most = max(wins, key=lambda j: wins[j])
     tied = [str(m) for m, inputs in enumerate(winners) if len(inputs) > 1]
@@ -176,15 +178,3 @@ def _checked(output: Any, length: int) -> Tensor:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(f"`conv1d` was given {length} numbers and must return a tensor of as many, not {shape}")
     return output.detach().double().cpu()
-
-
-def _tensor(values: Sequence[float]) -> Tensor:
-    return torch.tensor([float(value) for value in values], dtype=torch.float64)
-
-
-def _factor(value: float) -> str:
-    return f"({_short(value)})" if value < 0 else _short(value)
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−")

@@ -10,8 +10,6 @@ from lab_pages import Lab, open_chromium, serve
 from playwright.sync_api import Browser, BrowserContext
 from right_notebooks import write_right_notebooks
 
-from autograder.commands.course import release_into
-
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
@@ -25,13 +23,6 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context(viewport={"width": 1200, "height": 1000})
     yield context
     context.close()
-
-
-@pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("released")
-    release_into(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -22,7 +20,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from graded_course import ASSIGNMENT, NOTEBOOK, GradedCourse
-from lab_pages import open_chromium
+from lab_pages import free_port, open_chromium, wait_for
 from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 from nbgrader.converters import GenerateFeedback as StockFeedback
@@ -265,9 +263,7 @@ def test_nothing_acts_in_a_feedback_page(browser: Browser, course: GradedCourse,
 @pytest.fixture(scope="module")
 def jupyter(course: GradedCourse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Formgrader, served for the course; its token is off, as the browser has no password to type."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     home = tmp_path_factory.mktemp("home")
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
@@ -285,24 +281,12 @@ def jupyter(course: GradedCourse, tmp_path_factory: pytest.TempPathFactory) -> I
         server = subprocess.Popen(command, cwd=course.root.parent, env=environment, stdout=log, stderr=log)
     try:
         address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/api", server, home / "log")
+        wait_for(f"{address}/api", server, home / "log", tries=600)
         urllib.request.urlopen(f"{address}/formgrader?path={course.root}", timeout=60).read()
         yield address
     finally:
         server.terminate()
         server.wait(30)
-
-
-def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(address, timeout=60).read()
-            return
-        except urllib.error.URLError:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(0.2)
-                break
-    raise AssertionError(log.read_text())
 
 
 def test_nothing_acts_in_formgrader(browser: Browser, course: GradedCourse, jupyter: str) -> None:

@@ -86,9 +86,7 @@ def serve(root: Path) -> Iterator[Lab]:
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(settings))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     lab = Lab(folder, f"http://127.0.0.1:{port}", secrets.token_hex(16))
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
     command += [f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={lab.token}"]
@@ -96,13 +94,20 @@ def serve(root: Path) -> Iterator[Lab]:
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, env=_environment(home), stdout=log, stderr=log)
         try:
-            _wait_for(f"{lab.address}/api", server, home / "log")
+            wait_for(f"{lab.address}/api", server, home / "log")
             yield lab
         finally:
             with contextlib.suppress(OSError):
                 lab.end_kernels()
             server.terminate()
             server.wait(30)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -122,8 +127,9 @@ def _environment(home: Path) -> dict[str, str]:
     return environment | own | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
+def wait_for(address: str, server: subprocess.Popen[bytes], log: Path, *, tries: int = 300) -> None:
+    """Waits until a server answers; one that ends, or does not answer so many times, fails with its log."""
+    for _ in range(tries):
         try:
             urllib.request.urlopen(address, timeout=60).read()
             return

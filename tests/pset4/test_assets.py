@@ -15,14 +15,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loopback import QUICK, Page, Server, Shelf, loopback_server, use_shelf
+from loopback import QUICK, Page, Server, Shelf, use_shelf
 
 from pset4.files import assets, download
 from pset4.files.assets import AssetUnavailableError, CacheWriteError, ChecksumError, fetch, find_local
@@ -31,12 +30,6 @@ from pset4.files.manifest import load_manifest
 CONTENT = random.Random(0).randbytes(200_000)
 WRONG = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
 PATH = "images/photo.bin"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with loopback_server() as running:
-        yield running
 
 
 @pytest.fixture

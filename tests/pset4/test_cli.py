@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from checkpoint_files import madrylab_checkpoint, save_with_dill
-from loopback import QUICK, Page, Server, Shelf, loopback_server, use_shelf
+from loopback import QUICK, Page, Server, Shelf, use_shelf
 from torch import nn
 
 from pset4.command_line import main
 from pset4.commands import fetch
 from pset4.commands.probes import packages
 from pset4.files.manifest import load_manifest
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with loopback_server() as running:
-        yield running
 
 
 @pytest.fixture

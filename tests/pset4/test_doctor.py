@@ -9,12 +9,11 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Page, Server, Shelf, loopback_server, use_shelf
+from loopback import Page, Server, Shelf, use_shelf
 
 from pset4.command_line import main
 from pset4.commands import doctor
@@ -327,12 +326,6 @@ def test_a_system_that_does_not_say_how_much_memory_it_has_is_no_trouble(tmp_pat
 
 
 # Files and network
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with loopback_server() as running:
-        yield running
 
 
 @pytest.fixture

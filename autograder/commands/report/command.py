@@ -7,10 +7,12 @@ from pathlib import Path
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
+from autograder.commands.course import NEEDS_A_HUMAN
+from autograder.commands.places import DATABASE
 from autograder.commands.report.facts import gather
 from autograder.commands.report.likeness import NotInstalled, alike_answers
 from autograder.commands.report.page import page
-from autograder.commands.report.released import read_released
+from autograder.commands.report.released import given_text, titles
 from autograder.commands.table import read_rows
 from autograder.course.folders import ASSIGNMENT
 from autograder.course.late import NoLatePolicy
@@ -18,8 +20,6 @@ from autograder.course.whole_files import write_whole
 from autograder.engine.grader.staging import students
 from autograder.engine.grader.store import CannotStore, Store
 
-DATABASE = "gradebook.db"
-NEEDS_A_HUMAN = 3
 PRIVATE = 0o600  # names and grades
 
 
@@ -39,12 +39,12 @@ def report(*, root: Path, output: Path, console: Console | None = None) -> int:
         console.print(why_not, markup=False, soft_wrap=True)
         return 1
     try:
-        rows, bundles, released = read_rows(root), Store(root).bundles(ASSIGNMENT), read_released()
+        rows, bundles = read_rows(root), Store(root).bundles(ASSIGNMENT)
         try:
-            alike, note = alike_answers(root, [row.student for row in rows], released.stubs), ""
+            alike, note = alike_answers(root, [row.student for row in rows], given_text()), ""
         except NotInstalled as missing:
             alike, note = [], str(missing)
-        text = page(gather(rows, bundles, released.titles), alike, note)
+        text = page(gather(rows, bundles, titles()), alike, note)
         write_whole(output, text.encode("utf-8", "replace"), mode=PRIVATE)
     except (NoLatePolicy, CannotStore) as reason:
         console.print(str(reason), markup=False, soft_wrap=True)
