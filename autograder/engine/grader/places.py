@@ -20,7 +20,8 @@ from autograder.course.folders import COURSE, REPOSITORY
 
 HOME = "/home/student"
 # The folders of a Python installation: its prefix may be somebody's home folder, and is not shown as a whole.
-PREFIX_FOLDERS = ("bin", "include", "lib", "lib32", "lib64", "libexec", "share", "pyvenv.cfg")
+PREFIX_FOLDERS = ("include", "lib", "lib32", "lib64", "libexec", "share", "pyvenv.cfg")
+PROGRAMS = "bin/python*"  # of the programs beside Python, some are the course's own, such as `autograder`
 # The same for the system: people keep checkouts, courses and mirrors in /usr/local, /usr/src and the like.
 SYSTEM_FOLDERS = ("bin", "include", "lib", "lib32", "lib64", "libx32", "libexec", "sbin", "share")
 SITE_NAMES = ("site-packages", "dist-packages")
@@ -117,7 +118,9 @@ def hidden_folders() -> list[Path]:
 
 def _python_paths() -> list[Path]:
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix} - {"/", "/usr", "/usr/local"}
-    return [Path(prefix, name) for prefix in sorted(prefixes) for name in PREFIX_FOLDERS] + _library_folders()
+    folders = [Path(prefix, name) for prefix in sorted(prefixes) for name in PREFIX_FOLDERS]
+    programs = [program for prefix in sorted(prefixes) for program in sorted(Path(prefix).glob(PROGRAMS))]
+    return [*folders, *programs, *_library_folders()]
 
 
 def _library_folders() -> list[Path]:
